@@ -1,0 +1,49 @@
+// Views of bytes and the big-endian integers of the stored formats. Nothing here owns memory.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+namespace trustpoint::base {
+
+using Bytes = std::span<const std::uint8_t>;
+using MutableBytes = std::span<std::uint8_t>;
+
+template <std::size_t N>
+using Block = std::array<std::uint8_t, N>;
+
+inline Bytes AsBytes(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+inline std::string_view AsText(Bytes bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+inline void PutU32(std::uint8_t* out, std::uint32_t value) {
+  out[0] = static_cast<std::uint8_t>(value >> 24);
+  out[1] = static_cast<std::uint8_t>(value >> 16);
+  out[2] = static_cast<std::uint8_t>(value >> 8);
+  out[3] = static_cast<std::uint8_t>(value);
+}
+
+inline std::uint32_t GetU32(const std::uint8_t* in) {
+  return static_cast<std::uint32_t>(in[0]) << 24 | static_cast<std::uint32_t>(in[1]) << 16 |
+         static_cast<std::uint32_t>(in[2]) << 8 | in[3];
+}
+
+// Copies source to the start of target, which must be at least as long. An empty source may have no address.
+inline void Copy(MutableBytes target, Bytes source) {
+  if (!source.empty()) std::memcpy(target.data(), source.data(), source.size());
+}
+
+// Overwrites with zeros; the compiler may not leave it out.
+inline void Wipe(MutableBytes bytes) noexcept {
+  if (!bytes.empty()) explicit_bzero(bytes.data(), bytes.size());
+}
+
+}  // namespace trustpoint::base

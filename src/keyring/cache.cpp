@@ -1,0 +1,82 @@
+#include "keyring/cache.hpp"
+
+#include <algorithm>
+
+namespace trustpoint::keyring {
+
+CachedDek* DekCache::ById(std::uint32_t id) noexcept {
+  if (last_ != nullptr && last_->row.id == id) return last_;
+  const auto found = entries_.find(id);
+  if (found == entries_.end() || !found->second->current) return nullptr;
+  return last_ = found->second.get();
+}
+
+CachedDek* DekCache::Active(envelope::Purpose purpose, std::string_view name) noexcept {
+  if (last_active_ != nullptr && last_active_->row.purpose == purpose && last_active_->row.name_view() == name)
+    return last_active_;
+  const auto found = std::find_if(active_.begin(), active_.end(), [&](const CachedDek* entry) {
+    return entry->row.purpose == purpose && entry->row.name_view() == name;
+  });
+  if (found == active_.end()) return nullptr;
+  return last_active_ = *found;
+}
+
+CachedDek* DekCache::Update(const DekRow& row) {
+  auto& entry = entries_[row.id];
+  if (!entry) entry = std::make_unique<CachedDek>();
+  // The purpose and name are part of what the DEK was checked against, so a change of them ends it too.
+  const bool vouched = IsUsable(row.state) && entry->row.wrapped == row.wrapped && entry->row.kek_id == row.kek_id &&
+                       entry->row.check_value == row.check_value && entry->row.purpose == row.purpose &&
+                       entry->row.name_view() == row.name_view();
+  if (!vouched) entry->dek.reset();
+  entry->row = row;
+  entry->current = true;
+  entry->allowed_role = {};
+  return entry.get();
+}
+
+void DekCache::SetActive(CachedDek* entry) {
+  std::erase_if(active_, [&](const CachedDek* other) {
+    return other->row.purpose == entry->row.purpose && other->row.name_view() == entry->row.name_view();
+  });
+  active_.push_back(entry);
+  last_active_ = entry;
+}
+
+void DekCache::Remove(std::uint32_t id) noexcept {
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  std::erase(active_, found->second.get());
+  last_ = last_active_ = nullptr;
+  entries_.erase(found);
+}
+
+std::vector<std::uint32_t> DekCache::Stale() {
+  active_.clear();
+  last_ = last_active_ = nullptr;
+  std::erase_if(entries_, [](const auto& entry) { return !entry.second->dek; });
+  std::vector<std::uint32_t> ids;
+  for (auto& [id, entry] : entries_) {
+    entry->current = false;
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+std::size_t DekCache::Wipe() noexcept {
+  const std::size_t count = opened();
+  for (auto& entry : entries_) entry.second->dek.reset();
+  return count;
+}
+
+void DekCache::Expire(std::int64_t opened_before) noexcept {
+  for (auto& entry : entries_)
+    if (entry.second->opened_at < opened_before) entry.second->dek.reset();
+}
+
+std::size_t DekCache::opened() const noexcept {
+  return static_cast<std::size_t>(
+      std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) { return entry.second->dek.has_value(); }));
+}
+
+}  // namespace trustpoint::keyring

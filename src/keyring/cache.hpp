@@ -1,0 +1,62 @@
+// The DEKs that this process has opened, with the rows that vouch for them.
+//
+// Two levels: rows go stale whenever a table of keys changes and are read again; a DEK stays as long as its row,
+// read again, still has the same wrapped bytes and a usable state. So a VACUUM of tp_dek while the token is away
+// costs nothing, and a rotation that rolled back leaves nothing behind.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "keyring/rows.hpp"
+#include "keyring/subkeys.hpp"
+
+namespace trustpoint::keyring {
+
+// active and retired DEKs decrypt; disabled and destroyed ones do nothing.
+constexpr bool IsUsable(DekState state) { return state == DekState::kActive || state == DekState::kRetired; }
+
+struct CachedDek {
+  DekRow row;
+  bool current = false;         // false: the row must be read again before anything else
+  std::optional<Dek> dek;       // empty: not opened yet
+  std::int64_t opened_at = 0;   // seconds of the caller's clock
+  // The role that was last let through for each kind of use, so that a query over many rows asks once. For src/pg.
+  std::array<std::uint32_t, 4> allowed_role{};
+};
+
+class DekCache {
+ public:
+  // Pointers stay good until the entry is removed. nullptr: not known, or its row is stale.
+  CachedDek* ById(std::uint32_t id) noexcept;
+  // The DEK that serves new values of this name, as remembered by SetActive.
+  CachedDek* Active(envelope::Purpose purpose, std::string_view name) noexcept;
+
+  // Takes in a row as it is now in the table. The DEK is dropped unless the row still vouches for it.
+  CachedDek* Update(const DekRow& row);
+  void SetActive(CachedDek* entry);
+  void Remove(std::uint32_t id) noexcept;
+
+  // Rows may have changed: names are forgotten, and so is every entry without a DEK. Returns the ids of the others,
+  // for the caller to read again and Update or Remove each; until then they are not served.
+  std::vector<std::uint32_t> Stale();
+  // Wipes every DEK. Returns how many there were.
+  std::size_t Wipe() noexcept;
+  // Wipes the DEKs opened before this moment.
+  void Expire(std::int64_t opened_before) noexcept;
+
+  std::size_t opened() const noexcept;
+
+ private:
+  std::unordered_map<std::uint32_t, std::unique_ptr<CachedDek>> entries_;
+  std::vector<CachedDek*> active_;    // one for each purpose and name in use
+  CachedDek* last_ = nullptr;         // of ById
+  CachedDek* last_active_ = nullptr;  // of Active
+};
+
+}  // namespace trustpoint::keyring

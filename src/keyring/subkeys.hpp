@@ -1,0 +1,38 @@
+// What is derived from a DEK: one subkey for each use, and the value that proves the DEK before any use.
+#pragma once
+
+#include "base/bytes.hpp"
+#include "base/secret.hpp"
+#include "crypto/kdf.hpp"
+#include "envelope/dek.hpp"
+#include "keyring/rows.hpp"
+
+namespace trustpoint::keyring {
+
+using Binding = base::Block<envelope::kBindingSize>;
+
+// M of the design: what a wrapped DEK is bound to.
+Binding BindingOf(const DekRow& row);
+
+// HMAC-SHA-256(HKDF(DEK, "trustpoint check v1"), M).
+base::Block<32> CheckValue(base::Bytes dek, const Binding& binding);
+
+// The keys that a usable DEK serves with, in locked memory. The DEK itself is kept for purpose tpsec alone.
+class Dek {
+ public:
+  Dek(envelope::Purpose purpose, base::Bytes dek);
+
+  base::Bytes xaes_key() const { return keys_.view().subspan(0, 32); }
+  base::Bytes gcm_key() const { return keys_.view().subspan(32, 32); }
+  base::Bytes index_key() const { return keys_.view().subspan(0, 32); }
+  base::Bytes tpsec_key() const { return keys_.view().subspan(0, 32); }
+
+  // Differs for every Dek that this process ever makes, so that a kept context is never taken for another's.
+  std::uint64_t serial() const { return serial_; }
+
+ private:
+  base::Secret keys_;
+  std::uint64_t serial_;
+};
+
+}  // namespace trustpoint::keyring

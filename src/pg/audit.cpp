@@ -1,0 +1,47 @@
+#include "pg/audit.hpp"
+
+#include "pg/postgres.hpp"
+#include "pg/settings.hpp"
+
+extern "C" {
+#include "commands/dbcommands.h"
+#include "lib/stringinfo.h"
+#include "utils/json.h"
+}
+
+namespace trustpoint::pg {
+namespace {
+
+void AppendMember(StringInfo line, const char* name, const char* value) {
+  appendStringInfo(line, "%s\"%s\": ", line->len > 1 ? ", " : "", name);
+  escape_json(line, value);  // nobody forges a line with a newline in a label
+}
+
+void Log(const char* event, const char* name, std::uint32_t id) {
+  StringInfoData line;
+  initStringInfo(&line);
+  appendStringInfoChar(&line, '{');
+  AppendMember(&line, "event", event);
+  AppendMember(&line, "role", GetUserNameFromId(GetUserId(), true));
+  const char* database = get_database_name(MyDatabaseId);
+  AppendMember(&line, "database", database != nullptr ? database : "");
+  if (name != nullptr) AppendMember(&line, "key", name);
+  if (id != 0) appendStringInfo(&line, ", \"key_id\": %u", id);
+  appendStringInfoChar(&line, '}');
+  // The statement would bring its literals into the log.
+  ereport(LOG_SERVER_ONLY,
+          (errmsg_internal("trustpoint audit: %s", line.data), errhidestmt(true), errhidecontext(true)));
+  pfree(line.data);
+}
+
+}  // namespace
+
+void AuditKey(const char* event, const char* name, std::uint32_t id) {
+  if (AuditLevel() != Audit::kNone) Log(event, name, id);
+}
+
+void AuditValue(const char* function, const char* name, std::uint32_t id) {
+  if (AuditLevel() == Audit::kAll) Log(function, name, id);
+}
+
+}  // namespace trustpoint::pg

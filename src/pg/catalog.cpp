@@ -1,0 +1,287 @@
+#include "pg/catalog.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "pg/text.hpp"
+
+extern "C" {
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+}
+
+namespace trustpoint::pg {
+namespace {
+
+// Column numbers, as in the SQL script. A column is only ever added at the end.
+namespace dek {
+constexpr AttrNumber kId = 1, kName = 2, kPurpose = 3, kState = 4, kKekId = 5, kWrapped = 6, kCheckValue = 7,
+                     kCreatedAt = 8;
+}
+namespace kek {
+constexpr AttrNumber kId = 1, kLabel = 2, kTokenSerial = 3, kUse = 4, kProbe = 5, kCreatedAt = 6;
+}
+namespace grant {
+constexpr AttrNumber kGrantee = 1, kCapability = 2, kName = 3;
+}
+
+Tables tables = {InvalidOid, InvalidOid, InvalidOid, InvalidOid};
+bool stale = false;  // rows may have changed
+bool moved = true;   // the tables themselves may have: the extension may have been dropped and made anew
+
+// Both only set the mark: they may run in the middle of anything.
+extern "C" void TrustpointRelationChanged(Datum, Oid relation) {
+  if (relation == InvalidOid || relation == tables.dek || relation == tables.kek || relation == tables.grant) {
+    stale = moved = true;
+  }
+}
+
+extern "C" void TrustpointRolesChanged(Datum, int, uint32) { stale = true; }
+
+[[noreturn]] void RaiseMalformed(const char* table, const char* column) {
+  ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("a row of %s is malformed", table),
+                  errdetail("Column \"%s\" does not hold what trustpoint writes there.", column),
+                  errhint("Restore the table from a backup.")));
+  pg_unreachable();
+}
+
+// One pass over a table, in index order when there is an index. Visit(tuple, descriptor) returns false to end it.
+template <class Visit>
+void Scan(Oid table, const char* index_name, int keys, ScanKeyData* key, Visit visit) {
+  Relation relation = table_open(table, AccessShareLock);
+  const Oid index = index_name != nullptr ? get_relname_relid(index_name, tables.schema) : InvalidOid;
+  SysScanDesc scan = systable_beginscan(relation, index, OidIsValid(index), nullptr, keys, key);
+  for (HeapTuple tuple = systable_getnext(scan); HeapTupleIsValid(tuple); tuple = systable_getnext(scan))
+    if (!visit(tuple, RelationGetDescr(relation))) break;
+  systable_endscan(scan);
+  table_close(relation, AccessShareLock);
+}
+
+std::string_view TextColumn(HeapTuple tuple, TupleDesc descriptor, AttrNumber column) {
+  bool null;
+  const Datum value = heap_getattr(tuple, column, descriptor, &null);
+  if (null) return {};
+  const text* t = DatumGetTextPP(value);
+  return {VARDATA_ANY(t), static_cast<size_t>(VARSIZE_ANY_EXHDR(t))};
+}
+
+// False: NULL, or another size.
+bool BytesColumn(HeapTuple tuple, TupleDesc descriptor, AttrNumber column, base::MutableBytes out) {
+  const std::string_view bytes = TextColumn(tuple, descriptor, column);  // the same shape as text
+  if (bytes.size() != out.size()) return false;
+  base::Copy(out, base::AsBytes(bytes));
+  return true;
+}
+
+template <size_t N>
+bool CopyText(char (&target)[N], std::string_view source) {
+  if (source.size() >= N) return false;
+  std::copy(source.begin(), source.end(), target);
+  target[source.size()] = '\0';
+  return true;
+}
+
+constexpr struct {
+  const char* name;
+  keyring::DekState state;
+} kStates[] = {{"active", keyring::DekState::kActive},
+               {"retired", keyring::DekState::kRetired},
+               {"disabled", keyring::DekState::kDisabled},
+               {"destroyed", keyring::DekState::kDestroyed}};
+
+void FillDek(HeapTuple tuple, TupleDesc descriptor, keyring::DekRow* row) {
+  *row = keyring::DekRow{};
+  bool null;
+  row->id = DatumGetUInt32(heap_getattr(tuple, dek::kId, descriptor, &null));
+
+  const Utf8 name = ToUtf8(TextColumn(tuple, descriptor, dek::kName));
+  if (!CopyText(row->name, name.view())) RaiseMalformed("tp_dek", "name");
+  row->name_size = static_cast<std::uint8_t>(name.view().size());
+
+  const std::optional<envelope::Purpose> purpose =
+      envelope::PurposeFromName(TextColumn(tuple, descriptor, dek::kPurpose));
+  if (!purpose) RaiseMalformed("tp_dek", "purpose");
+  row->purpose = *purpose;
+
+  const std::string_view state = TextColumn(tuple, descriptor, dek::kState);
+  const auto* known =
+      std::find_if(std::begin(kStates), std::end(kStates), [&](const auto& s) { return state == s.name; });
+  if (known == std::end(kStates)) RaiseMalformed("tp_dek", "state");
+  row->state = known->state;
+
+  if (!BytesColumn(tuple, descriptor, dek::kKekId, row->kek_id)) RaiseMalformed("tp_dek", "kek_id");
+  if (!BytesColumn(tuple, descriptor, dek::kCheckValue, row->check_value)) RaiseMalformed("tp_dek", "check_value");
+  if (!BytesColumn(tuple, descriptor, dek::kWrapped, row->wrapped) && row->state != keyring::DekState::kDestroyed)
+    RaiseMalformed("tp_dek", "wrapped");
+}
+
+void FillKek(HeapTuple tuple, TupleDesc descriptor, keyring::KekRow* row) {
+  *row = keyring::KekRow{};
+  if (!BytesColumn(tuple, descriptor, kek::kId, row->id)) RaiseMalformed("tp_kek", "id");
+  if (!CopyText(row->label, TextColumn(tuple, descriptor, kek::kLabel))) RaiseMalformed("tp_kek", "label");
+  if (!CopyText(row->token_serial, TextColumn(tuple, descriptor, kek::kTokenSerial)))
+    RaiseMalformed("tp_kek", "token_serial");
+  row->use = TextColumn(tuple, descriptor, kek::kUse) == "wrap" ? keyring::KekUse::kWrap : keyring::KekUse::kEncrypt;
+  if (!BytesColumn(tuple, descriptor, kek::kProbe, row->probe)) RaiseMalformed("tp_kek", "probe");
+}
+
+TimestampTz CreatedAt(HeapTuple tuple, TupleDesc descriptor, AttrNumber column) {
+  bool null;
+  return DatumGetTimestampTz(heap_getattr(tuple, column, descriptor, &null));
+}
+
+Datum TextKey(std::string_view value) {
+  return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));
+}
+
+}  // namespace
+
+const Tables& FindTables(FunctionCallInfo fcinfo) {
+  if (!moved) return tables;
+  moved = false;
+  tables.schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+  tables.kek = get_relname_relid("tp_kek", tables.schema);
+  tables.grant = get_relname_relid("tp_dek_grant", tables.schema);
+  tables.dek = get_relname_relid("tp_dek", tables.schema);
+  if (!OidIsValid(tables.dek) || !OidIsValid(tables.kek) || !OidIsValid(tables.grant)) {
+    moved = true;
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the tables of trustpoint are not beside its functions"),
+                    errhint("Use CREATE EXTENSION trustpoint; its functions cannot be copied elsewhere.")));
+  }
+  return tables;
+}
+
+const Tables& KnownTables() { return tables; }
+
+bool TakeStaleMark() {
+  const bool was = stale;
+  stale = false;
+  return was;
+}
+
+void WatchTables() {
+  CacheRegisterRelcacheCallback(TrustpointRelationChanged, 0);
+  CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, TrustpointRolesChanged, 0);
+  CacheRegisterSyscacheCallback(AUTHOID, TrustpointRolesChanged, 0);
+}
+
+bool ReadDek(std::uint32_t id, keyring::DekRow* row) {
+  ScanKeyData key;
+  ScanKeyInit(&key, dek::kId, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(static_cast<int32>(id)));
+  bool found = false;
+  Scan(tables.dek, "tp_dek_pkey", 1, &key, [&](HeapTuple tuple, TupleDesc descriptor) {
+    FillDek(tuple, descriptor, row);
+    found = true;
+    return false;
+  });
+  return found;
+}
+
+bool ReadActiveDek(envelope::Purpose purpose, std::string_view name, keyring::DekRow* row, bool* exists) {
+  ScanKeyData key[2];
+  ScanKeyInit(&key[0], dek::kName, BTEqualStrategyNumber, F_TEXTEQ, TextKey(FromUtf8(name)));
+  ScanKeyInit(&key[1], dek::kPurpose, BTEqualStrategyNumber, F_TEXTEQ, TextKey(envelope::PurposeName(purpose)));
+  bool found = false;
+  TimestampTz newest = 0;
+  *exists = false;
+  Scan(tables.dek, "tp_dek_name_idx", 2, key, [&](HeapTuple tuple, TupleDesc descriptor) {
+    *exists = true;
+    keyring::DekRow candidate;
+    FillDek(tuple, descriptor, &candidate);
+    const TimestampTz created = CreatedAt(tuple, descriptor, dek::kCreatedAt);
+    const bool newer = !found || created > newest || (created == newest && candidate.id > row->id);
+    if (candidate.state == keyring::DekState::kActive && newer) {
+      *row = candidate;
+      newest = created;
+      found = true;
+    }
+    return true;
+  });
+  return found;
+}
+
+keyring::DekRow* ReadAllDeks(int* count) {
+  int room = 16;
+  auto* rows = static_cast<keyring::DekRow*>(palloc(room * sizeof(keyring::DekRow)));
+  *count = 0;
+  Scan(tables.dek, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
+    if (*count == room) {
+      room *= 2;
+      rows = static_cast<keyring::DekRow*>(repalloc(rows, room * sizeof(keyring::DekRow)));
+    }
+    FillDek(tuple, descriptor, &rows[(*count)++]);
+    return true;
+  });
+  return rows;
+}
+
+bool ReadKek(const keyring::KekId& id, keyring::KekRow* row) {
+  bool found = false;
+  Scan(tables.kek, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
+    FillKek(tuple, descriptor, row);
+    found = row->id == id;
+    return !found;
+  });
+  return found;
+}
+
+bool ReadNewestKek(keyring::KekRow* row) {
+  bool found = false;
+  TimestampTz newest = 0;
+  Scan(tables.kek, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
+    const TimestampTz created = CreatedAt(tuple, descriptor, kek::kCreatedAt);
+    if (found && created <= newest) return true;
+    FillKek(tuple, descriptor, row);
+    newest = created;
+    found = true;
+    return true;
+  });
+  return found;
+}
+
+Oid TablesOwner() {
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(tables.dek));
+  if (!HeapTupleIsValid(tuple)) elog(ERROR, "no relation with oid %u", tables.dek);
+  const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+  ReleaseSysCache(tuple);
+  return owner;
+}
+
+bool RoleIsOwner(Oid role) { return has_privs_of_role(role, TablesOwner()); }
+
+bool RoleMayUse(Oid role, std::string_view capability, std::string_view dek_name) {
+  if (RoleIsOwner(role)) return true;
+
+  // A role without any row here is not limited to names: EXECUTE on the function, which PostgreSQL has checked, is
+  // enough. With rows, one of them must name the DEK, or all of them ('').
+  bool limited = false, granted = false;
+  Scan(tables.grant, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
+    bool null;
+    const Oid grantee = DatumGetObjectId(heap_getattr(tuple, grant::kGrantee, descriptor, &null));
+    if (TextColumn(tuple, descriptor, grant::kCapability) != capability || !has_privs_of_role(role, grantee))
+      return true;
+    limited = true;
+    const Utf8 name = ToUtf8(TextColumn(tuple, descriptor, grant::kName));
+    granted = name.view().empty() || name.view() == dek_name;
+    return !granted;
+  });
+  return granted || !limited;
+}
+
+const char* StateName(keyring::DekState state) {
+  for (const auto& known : kStates)
+    if (known.state == state) return known.name;
+  return "";
+}
+
+}  // namespace trustpoint::pg

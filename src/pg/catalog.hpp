@@ -1,0 +1,47 @@
+// Reading the extension's tables from C: by the table scan API, without SELECT privilege, as they are committed now.
+//
+// A scan with a NULL snapshot reads with a fresh catalog snapshot: it sees another's rotation inside an open
+// transaction and under REPEATABLE READ, sees this transaction's own rows, and works on a standby and in a worker.
+#pragma once
+
+#include <string_view>
+
+#include "keyring/rows.hpp"
+#include "pg/postgres.hpp"
+
+namespace trustpoint::pg {
+
+// The tables beside the function that was called. Set by FindTables.
+struct Tables {
+  Oid schema, dek, kek, grant;
+};
+
+// Finds them on first use, and again after a change. May ereport, as everything here.
+const Tables& FindTables(FunctionCallInfo fcinfo);
+// The same when they were found before.
+const Tables& KnownTables();
+
+// True once after any of the tables, or the roles, may have changed.
+bool TakeStaleMark();
+// Registers the callbacks that set the mark; from _PG_init.
+void WatchTables();
+
+bool ReadDek(std::uint32_t id, keyring::DekRow* row);
+// The newest active DEK of the name. *exists: whether there is any DEK of this name and purpose.
+bool ReadActiveDek(envelope::Purpose purpose, std::string_view name, keyring::DekRow* row, bool* exists);
+// All rows, in no order, palloc'ed.
+keyring::DekRow* ReadAllDeks(int* count);
+bool ReadKek(const keyring::KekId& id, keyring::KekRow* row);
+// The KEK that wraps new DEKs.
+bool ReadNewestKek(keyring::KekRow* row);
+
+// The role that owns the extension's tables, and writes them.
+Oid TablesOwner();
+// Whether a role owns the extension's tables, or has the rights of who does; superusers always.
+bool RoleIsOwner(Oid role);
+// Whether a role holds the capability for a DEK of this name; see tp_grant in the SQL script.
+bool RoleMayUse(Oid role, std::string_view capability, std::string_view dek_name);
+
+const char* StateName(keyring::DekState state);
+
+}  // namespace trustpoint::pg

@@ -1,0 +1,16 @@
+// The start gate: one process of the cluster at a time starts the token's module or changes what all share in it.
+//
+// A flock of one file in the data directory, so that it works with and without preloading, holds between parallel
+// workers of one query, and is freed by the kernel however its holder dies. The wait obeys cancel and time-outs.
+#pragma once
+
+namespace trustpoint::pg {
+
+// Waits for the gate. May ereport; nothing is held then.
+void TakeGate();
+void DropGate();
+
+// Waits, for the token or the gate, as the latch allows: cancel, time-outs and shutdown end it by ereport.
+void Pause(long milliseconds);
+
+}  // namespace trustpoint::pg

@@ -1,0 +1,33 @@
+// From a name or a key id to an opened DEK: rows as they are now, the caller's right to use it, the token when needed.
+#pragma once
+
+#include <string_view>
+
+#include "keyring/cache.hpp"
+#include "pg/postgres.hpp"
+
+namespace trustpoint::pg {
+
+// What tp_grant grants on a DEK's name.
+enum class Capability : std::uint8_t { kEncrypt, kDecrypt, kRewrap, kSearch };
+
+// Takes in what other backends have changed: to be called once in every function that uses keys, after its arguments
+// are detoasted and before anything below. May ereport, as everything here.
+void RefreshKeys(FunctionCallInfo fcinfo);
+
+// The DEK that encrypts for the name: the newest active one. It stays usable until the transaction ends.
+const keyring::CachedDek* DekForName(envelope::Purpose purpose, std::string_view name, Capability capability);
+// The DEK that a stored value names.
+const keyring::CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id, Capability capability);
+
+// Keeps a DEK from being disabled or destroyed while this transaction may still write values under it.
+void LockForEncryption();
+void ForgetEncryptionLock();  // at the end of a transaction, and when a subtransaction aborts
+
+// The row of the KEK that wrapped it.
+keyring::KekRow KekOf(const keyring::DekRow& row);
+
+// Opens the DEK of a row on the token, past the cache and past privileges: for tp_setup.
+void VerifyDek(const keyring::DekRow& row);
+
+}  // namespace trustpoint::pg

@@ -1,0 +1,52 @@
+// What PostgreSQL calls when it loads the library, possibly in the postmaster: settings and callbacks, nothing else.
+#include "pg/backend.hpp"
+#include "pg/catalog.hpp"
+#include "pg/keys.hpp"
+#include "pg/postgres.hpp"
+#include "pg/settings.hpp"
+
+extern "C" {
+#include "access/xact.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+}
+
+namespace trustpoint::pg {
+namespace {
+
+// Between transactions no copy of a key exists outside locked memory. Nothing here can fail.
+extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
+  switch (event) {
+    case XACT_EVENT_COMMIT:
+    case XACT_EVENT_ABORT:
+    case XACT_EVENT_PREPARE:
+    case XACT_EVENT_PARALLEL_COMMIT:
+    case XACT_EVENT_PARALLEL_ABORT:
+      break;
+    default:
+      return;
+  }
+  ForgetEncryptionLock();
+  if (Backend* backend = ExistingBackend()) {
+    backend->sealer.EndTransaction();
+    backend->opener.EndTransaction();
+  }
+}
+
+// An aborted subtransaction lets go of the locks that it took.
+extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionId, SubTransactionId, void*) {
+  if (event == SUBXACT_EVENT_ABORT_SUB) ForgetEncryptionLock();
+}
+
+}  // namespace
+}  // namespace trustpoint::pg
+
+void _PG_init(void) {
+  using namespace trustpoint::pg;
+  DefineSettings();
+  WatchTables();
+  RegisterXactCallback(TrustpointTransactionEnds, nullptr);
+  RegisterSubXactCallback(TrustpointSubtransactionEnds, nullptr);
+}

@@ -1,0 +1,30 @@
+// PostgreSQL's headers for C++, with what differs between versions 14 and 18. Include after the C++ headers:
+// port.h redefines printf and its kin.
+#pragma once
+
+#ifndef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#endif
+
+extern "C" {
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/wait_event.h"
+}
+
+// Declares and opens the definition of a function that SQL calls.
+#define TP_SQL_FUNCTION(name)                     \
+  extern "C" {                                    \
+  PG_FUNCTION_INFO_V1(name);                      \
+  }                                               \
+  extern "C" PGDLLEXPORT Datum name(PG_FUNCTION_ARGS)
+
+#if PG_VERSION_NUM < 150000
+// The tuplestore of a set-returning function, as InitMaterializedSRF gives it from 15 on.
+extern "C" void InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags);
+#endif

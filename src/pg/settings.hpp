@@ -1,0 +1,21 @@
+// The settings trustpoint.*, as PostgreSQL keeps them.
+#pragma once
+
+#include "envelope/value.hpp"
+#include "pkcs11/connection.hpp"
+
+namespace trustpoint::pg {
+
+enum class Audit : int { kNone, kKeys, kAll };
+
+void DefineSettings();  // from _PG_init
+
+envelope::Suite CurrentSuite();  // trustpoint.cipher
+int DekCacheTtl();               // seconds; 0: no bound
+Audit AuditLevel();
+const char* KekLabel();
+const char* SoPinFile();
+// May throw: for use inside a body.
+pkcs11::Config CurrentConfig();
+
+}  // namespace trustpoint::pg

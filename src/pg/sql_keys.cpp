@@ -1,0 +1,232 @@
+// tp_setup, tp_create_dek, tp_rotate_dek, tp_verify_keys, tp_load_dek, tp_forget_keys, and the trigger that tells every
+// backend of a change.
+#include <optional>
+
+#include "crypto/random.hpp"
+#include "keyring/dek.hpp"
+#include "pg/audit.hpp"
+#include "pg/catalog.hpp"
+#include "pg/keys.hpp"
+#include "pg/result_row.hpp"
+#include "pg/settings.hpp"
+#include "pg/sql_arguments.hpp"
+#include "pg/store.hpp"
+#include "pg/token.hpp"
+
+extern "C" {
+#include "commands/trigger.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+}
+
+namespace trustpoint::pg {
+namespace {
+
+using envelope::Purpose;
+using keyring::DekRow;
+using keyring::KekRow;
+using pkcs11::Connection;
+using pkcs11::Level;
+using pkcs11::Session;
+
+void CheckDekName(std::string_view name) {
+  bool printable = true;
+  for (const char c : name) printable = printable && static_cast<unsigned char>(c) >= ' ' && c != 0x7F;
+  if (name.empty() || name.size() > envelope::kMaxDekNameSize || !printable)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("not a name for a DEK"),
+                    errhint("A name has 1 to %zu bytes of UTF-8 and no control characters.",
+                            envelope::kMaxDekNameSize)));
+}
+
+Purpose PurposeArgument(FunctionCallInfo fcinfo, int number) {
+  const Utf8 name = TextArgument(fcinfo, number, "purpose");
+  const std::optional<Purpose> purpose = envelope::PurposeFromName(name.view());
+  if (!purpose || *purpose == Purpose::kTpsec)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown purpose of a DEK"),
+                    errhint("Use 'data' or 'index'. A DEK of purpose 'tpsec' is only ever imported.")));
+  return *purpose;
+}
+
+// A number that no row has: random, so that keys of two databases can be put together later.
+std::uint32_t FreshDekId() {
+  for (;;) {
+    std::uint32_t id = 0;
+    Run([&] { crypto::Random({reinterpret_cast<std::uint8_t*>(&id), sizeof id}); });
+    id &= 0x7FFFFFFF;
+    DekRow taken;
+    if (id != 0 && !ReadDek(id, &taken)) return id;
+  }
+}
+
+KekRow NewestKek() {
+  KekRow kek;
+  if (!ReadNewestKek(&kek))
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("trustpoint is not set up"),
+                    errhint("Call tp_setup() first.")));
+  return kek;
+}
+
+std::uint32_t CreateDek(const KekRow& kek_row, Purpose purpose, std::string_view name) {
+  DekRow row{};
+  row.id = FreshDekId();
+  row.purpose = purpose;
+  row.name_size = static_cast<std::uint8_t>(name.size());
+  base::Copy({reinterpret_cast<std::uint8_t*>(row.name), sizeof row.name}, base::AsBytes(name));
+  RunOnToken(Level::kLogin, Gate::kForStart, [&](Connection& connection) {
+    connection.Run(Level::kLogin, [&](Session& session) {
+      keyring::Kek kek(session, kek_row);
+      keyring::MakeDek(session, kek, &row);
+    });
+  });
+  InsertDek(row);
+  return row.id;
+}
+
+// What is wrong with a key itself, and not with the way to the token.
+bool ConcernsKey(base::ErrorCode code) {
+  using base::ErrorCode;
+  return code == ErrorCode::kDamagedKey || code == ErrorCode::kWrongKek || code == ErrorCode::kNotFound ||
+         code == ErrorCode::kExists;
+}
+
+// Opens each row on the token; problems[i].message stays empty where all is well. Can be cancelled between two rows.
+void VerifyAll(const DekRow* rows, int count, base::Failure* problems) {
+  auto* keks = static_cast<KekRow*>(palloc(sizeof(KekRow) * (count + 1)));
+  for (int i = 0; i < count; ++i) keks[i] = KekOf(rows[i]);
+  int next = 0;
+  while (next < count) {
+    CHECK_FOR_INTERRUPTS();
+    RunOnToken(Level::kLogin, Gate::kForStart, [&](Connection& connection) {
+      connection.Run(Level::kLogin, [&](Session& session) {
+        for (; next < count && !InterruptPending; ++next) {
+          if (rows[next].state == keyring::DekState::kDestroyed) continue;
+          try {
+            keyring::Kek kek(session, keks[next]);
+            (void)keyring::OpenDek(kek, rows[next]);
+          } catch (const base::Error& error) {
+            if (!ConcernsKey(error.code())) throw;
+            problems[next] = error.failure();
+          }
+        }
+      });
+    });
+  }
+}
+
+KekRow SetUpKek() {
+  KekRow kek;
+  RunOnToken(Level::kLogin, Gate::kHeld, [&](Connection& connection) {
+    connection.Run(Level::kLogin, [&](Session& session) {
+      kek = keyring::FindOrCreateKek(session, KekLabel(), connection.token().serial);
+    });
+  });
+  InsertKek(kek);
+  AuditKey("setup_kek", kek.label, 0);
+  return kek;
+}
+
+}  // namespace
+
+// tp_setup() RETURNS int
+TP_SQL_FUNCTION(tp_setup) {
+  constexpr std::string_view kDefault = "default";
+  BeginKeyChange(fcinfo, "tp_setup()");
+  KekRow kek;
+  if (!ReadNewestKek(&kek)) kek = SetUpKek();
+  DekRow row;
+  bool exists;
+  if (ReadActiveDek(Purpose::kData, kDefault, &row, &exists)) {
+    VerifyDek(row);
+    PG_RETURN_INT32(static_cast<int32>(row.id));
+  }
+  const std::uint32_t id = CreateDek(kek, Purpose::kData, kDefault);
+  AuditKey("create_dek", "default", id);
+  PG_RETURN_INT32(static_cast<int32>(id));
+}
+
+// tp_create_dek(name text, purpose text) RETURNS int
+TP_SQL_FUNCTION(tp_create_dek) {
+  const Utf8 name = TextArgument(fcinfo, 0, "name");
+  CheckDekName(name.view());
+  const Purpose purpose = PurposeArgument(fcinfo, 1);
+  BeginKeyChange(fcinfo, "tp_create_dek()");
+  DekRow row;
+  bool exists;
+  if (ReadActiveDek(purpose, name.view(), &row, &exists) || exists)
+    ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+                    errmsg("there is a DEK with this name for purpose \"%s\"", envelope::PurposeName(purpose)),
+                    errhint("A new version of it is made by tp_rotate_dek.")));
+  const std::uint32_t id = CreateDek(NewestKek(), purpose, name.view());
+  AuditKey("create_dek", name.data, id);
+  PG_RETURN_INT32(static_cast<int32>(id));
+}
+
+// tp_rotate_dek(name text, purpose text) RETURNS int
+TP_SQL_FUNCTION(tp_rotate_dek) {
+  const Utf8 name = TextArgument(fcinfo, 0, "name");
+  const Purpose purpose = PurposeArgument(fcinfo, 1);
+  BeginKeyChange(fcinfo, "tp_rotate_dek()");
+  DekRow row;
+  bool exists;
+  if (!ReadActiveDek(purpose, name.view(), &row, &exists) && !exists)
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                    errmsg("there is no DEK with this name for purpose \"%s\"", envelope::PurposeName(purpose)),
+                    errhint("The first version is made by tp_create_dek.")));
+  const KekRow kek = NewestKek();
+  RetireDeks(purpose, name.view());
+  const std::uint32_t id = CreateDek(kek, purpose, name.view());
+  AuditKey("rotate_dek", row.name, id);
+  PG_RETURN_INT32(static_cast<int32>(id));
+}
+
+// tp_verify_keys() RETURNS TABLE (id int, name text, purpose text, state text, ok boolean, problem text)
+TP_SQL_FUNCTION(tp_verify_keys) {
+  FindTables(fcinfo);
+  int count;
+  const DekRow* rows = ReadAllDeks(&count);
+  auto* problems = static_cast<base::Failure*>(palloc0(sizeof(base::Failure) * (count + 1)));
+  VerifyAll(rows, count, problems);
+  InitMaterializedSRF(fcinfo, 0);
+  for (int i = 0; i < count; ++i) {
+    ResultRow row;
+    row.Int(static_cast<int>(rows[i].id));
+    row.Utf8Text(rows[i].name);
+    row.Text(envelope::PurposeName(rows[i].purpose));
+    row.Text(StateName(rows[i].state));
+    row.Bool(problems[i].message[0] == '\0');
+    row.TextOrNull(problems[i].message);
+    row.Put(fcinfo);
+  }
+  return Datum{0};
+}
+
+// tp_load_dek(name text) RETURNS int
+TP_SQL_FUNCTION(tp_load_dek) {
+  const Utf8 name = TextArgument(fcinfo, 0, "name");
+  RefreshKeys(fcinfo);
+  PG_RETURN_INT32(static_cast<int32>(DekForName(Purpose::kData, name.view(), Capability::kDecrypt)->row.id));
+}
+
+// tp_forget_keys() RETURNS int
+TP_SQL_FUNCTION(tp_forget_keys) {
+  Backend* backend = ExistingBackend();
+  if (backend == nullptr) PG_RETURN_INT32(0);
+  backend->sealer.EndTransaction();
+  backend->opener.EndTransaction();
+  PG_RETURN_INT32(static_cast<int32>(backend->deks.Wipe()));
+}
+
+// tp_keys_changed() RETURNS trigger
+//
+// Row changes of a user table tell nobody. A relcache invalidation reaches every backend, and goes with the
+// transaction: sent at commit, dropped at rollback.
+TP_SQL_FUNCTION(tp_keys_changed) {
+  if (!CALLED_AS_TRIGGER(fcinfo))
+    ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("tp_keys_changed is a trigger")));
+  auto* trigger = reinterpret_cast<TriggerData*>(fcinfo->context);
+  CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
+  return PointerGetDatum(nullptr);  // an AFTER trigger
+}
+
+}  // namespace trustpoint::pg

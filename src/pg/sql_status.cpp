@@ -1,0 +1,35 @@
+// tp_status: what this backend holds. Never touches the token.
+#include "base/secret.hpp"
+#include "pg/backend.hpp"
+#include "pg/postgres.hpp"
+#include "pg/result_row.hpp"
+#include "pg/settings.hpp"
+
+extern "C" {
+#include "utils/guc.h"
+}
+
+namespace trustpoint::pg {
+
+// tp_status() RETURNS one row
+TP_SQL_FUNCTION(tp_status) {
+  Backend& backend = ThisBackend();
+  const pkcs11::Connection& connection = backend.connection;
+  const pkcs11::TokenInfo& token = connection.token();
+  const base::SecretMemoryStatus memory = base::SecretMemory();
+  ResultRow row;
+  row.TextOrNull(GetConfigOption("trustpoint.pkcs11_module", false, false));
+  row.TextOrNull(token.label.c_str());
+  row.TextOrNull(token.serial.c_str());
+  row.Text(connection.started() && connection.level() >= pkcs11::Level::kToken ? "open" : "closed");
+  row.Bigint(connection.epoch());
+  row.Int(static_cast<int>(backend.deks.opened()));
+  row.Bigint(memory.reserved);
+  row.Bigint(memory.used);
+  row.Bool(memory.locked);
+  row.Text(envelope::SuiteName(CurrentSuite()));
+  row.TextOrNull(backend.unknown_kek_attributes.c_str());
+  return row.Composite(fcinfo);
+}
+
+}  // namespace trustpoint::pg

@@ -1,0 +1,82 @@
+#include "pg/token.hpp"
+
+#include <csignal>
+
+#include "pg/gate.hpp"
+#include "pg/postgres.hpp"
+#include "pg/settings.hpp"
+#include "pg/wait.hpp"
+
+extern "C" {
+#include "pgstat.h"
+}
+
+namespace trustpoint::pg {
+namespace {
+
+using base::ErrorCode;
+using base::Failure;
+
+// Contain, shown as a wait for the token. No PostgreSQL call but the wait event, which cannot fail.
+template <class Body>
+bool ContainOnToken(Failure* failure, Body&& body) {
+  pgstat_report_wait_start(WaitEvent(Wait::kToken));
+  const bool done = base::Contain(failure, body);
+  pgstat_report_wait_end();
+  return done;
+}
+
+// A process that dies inside C_Login can destroy a SoftHSM token, and SIGQUIT is not in PostgreSQL's own mask.
+template <class Body>
+bool ContainUnkillable(Failure* failure, Body&& body) {
+  sigset_t all, before;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, &before);
+  const bool done = ContainOnToken(failure, body);
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  return done;
+}
+
+}  // namespace
+
+void internal::RunUntilDone(pkcs11::Level level, Gate gate, Call call, void* body) {
+  Backend& backend = ThisBackend();
+  pkcs11::Connection& connection = backend.connection;
+  Failure failure;
+  (void)WaitEvent(Wait::kToken);  // named here, where an ereport does no harm
+  Run([&] {
+    connection.Configure(CurrentConfig());
+    connection.BeginOperation();
+  });
+  const auto start = [&] {
+    TakeGate();
+    const bool done = ContainUnkillable(&failure, [&] { connection.Start(level); });
+    DropGate();
+    return done;
+  };
+  const auto work = [&] {
+    if (gate == Gate::kForStart) return ContainOnToken(&failure, [&] { call(body, connection); });
+    TakeGate();
+    const bool done = ContainUnkillable(&failure, [&] { call(body, connection); });
+    DropGate();
+    return done;
+  };
+
+  bool starting = false;
+  for (;;) {
+    if (starting ? start() : work()) {
+      if (!starting) break;
+      starting = false;
+    } else if (failure.code == ErrorCode::kNeedStart) {
+      starting = true;
+    } else if (failure.code == ErrorCode::kBusy) {
+      Pause(failure.wait_ms);
+    } else {
+      connection.Release();
+      Raise(failure);
+    }
+  }
+  if (!backend.keep_session) connection.Release();
+}
+
+}  // namespace trustpoint::pg

@@ -1,0 +1,69 @@
+# A private server with a private SoftHSM token, for the TAP tests.
+package TrustpointCluster;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use File::Spec;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+
+our @EXPORT = qw(new_cluster set_up write_pin token_folder make_token_folder softhsm_conf);
+
+use constant { PIN => '1234', SO_PIN => '12345678' };
+
+# Where a node keeps its token and PINs: beside the data directory, not in it.
+sub token_folder { my ($node) = @_; return File::Spec->rel2abs($node->basedir . '/token'); }
+sub softhsm_conf { my ($node) = @_; return token_folder($node) . '/softhsm2.conf'; }
+
+# Replaces a PIN file; mode 0600 unless given.
+sub write_pin {
+    my ($file, $pin, $mode) = @_;
+    open(my $out, '>', $file) or die "$file: $!";
+    print $out $pin;
+    close $out;
+    chmod($mode // 0600, $file);
+}
+
+# An empty token folder with its configuration and PIN files.
+sub make_token_folder {
+    my ($folder) = @_;
+    mkdir $folder or die "$folder: $!";
+    mkdir "$folder/tokens" or die "$folder: $!";
+    open(my $conf, '>', "$folder/softhsm2.conf") or die $!;
+    print $conf "directories.tokendir = $folder/tokens\nobjectstore.backend = file\nlog.level = ERROR\n"
+      . "slots.removable = false\n";
+    close $conf;
+    write_pin("$folder/pin", PIN);
+    write_pin("$folder/so_pin", SO_PIN);
+}
+
+# new_cluster($name, init => [...], conf => "more lines", token => folder of another node's token, start => 0)
+# A running server whose settings name a token folder of its own; nothing is initialised yet.
+sub new_cluster {
+    my ($name, %option) = @_;
+    my $node = PostgreSQL::Test::Cluster->new($name);
+    $node->init(extra => $option{init} // [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
+    my $folder = $option{token} // token_folder($node);
+    make_token_folder($folder) unless -d $folder;
+    $node->append_conf('postgresql.conf', <<"EOF" . ($option{conf} // ''));
+trustpoint.pin_file = '$folder/pin'
+trustpoint.so_pin_file = '$folder/so_pin'
+trustpoint.module_environment = 'SOFTHSM2_CONF=$folder/softhsm2.conf'
+max_connections = 150
+EOF
+    $node->start unless defined $option{start} && !$option{start};
+    return $node;
+}
+
+# Initialises the token (unless it is there) and sets trustpoint up in a database.
+sub set_up {
+    my ($node, $database) = @_;
+    $database //= 'postgres';
+    $node->safe_psql($database, 'CREATE EXTENSION trustpoint');
+    my $tokens = $node->safe_psql($database, 'SELECT count(*) FROM tp_hsm_slots() WHERE initialized');
+    $node->safe_psql($database, "SELECT tp_hsm_init_token('tp')") if $tokens == 0;
+    return $node->safe_psql($database, 'SELECT tp_setup()');
+}
+
+1;

@@ -1,0 +1,152 @@
+#include <gtest/gtest.h>
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/error.hpp"
+#include "crypto/gcm.hpp"
+#include "unit/vector_file.hpp"
+
+namespace trustpoint::crypto {
+namespace {
+
+using test::Buffer;
+
+const Buffer kKey(kKeySize, 0x11);
+const Buffer kNonce(kGcmNonceSize, 0x22);
+
+struct Sealed {
+  Buffer ciphertext;
+  Buffer tag;
+  bool operator==(const Sealed&) const = default;
+};
+
+Sealed Seal(GcmSealer& sealer, base::Bytes head, base::Bytes tail, base::Bytes plaintext) {
+  Sealed sealed{Buffer(plaintext.size()), Buffer(kTagSize)};
+  sealer.Seal(kNonce, head, tail, plaintext, sealed.ciphertext, sealed.tag);
+  return sealed;
+}
+
+Sealed Seal(base::Bytes head, base::Bytes tail, base::Bytes plaintext) {
+  GcmSealer sealer;
+  sealer.SetKey(kKey);
+  return Seal(sealer, head, tail, plaintext);
+}
+
+base::ErrorCode CodeOf(auto&& body) {
+  try {
+    body();
+  } catch (const base::Error& error) {
+    return error.code();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return {};
+}
+
+TEST(Gcm, OpensWhatWasSealed) {
+  GcmOpener opener;
+  opener.SetKey(kKey);
+  for (const std::size_t size : {0U, 1U, 15U, 16U, 17U, 1000U, 10000U}) {
+    const Buffer plaintext(size, 'p');
+    const Sealed sealed = Seal(base::AsBytes("head"), base::AsBytes("tail"), plaintext);
+    Buffer opened(size);
+    EXPECT_TRUE(opener.Open(kNonce, base::AsBytes("head"), base::AsBytes("tail"), sealed.ciphertext,
+                            sealed.tag, opened));
+    EXPECT_EQ(opened, plaintext);
+  }
+}
+
+// Short parts are joined before they are handed over and long ones are not.
+TEST(Gcm, AuthenticatesBothPartsOfTheAadAsOneText) {
+  for (const std::size_t size : {2U, 8U, 255U, 256U, 257U, 1000U}) {
+    const Buffer aad(size, 'a');
+    const base::Bytes whole(aad);
+    const Sealed expected = Seal(whole, {}, kNonce);
+    EXPECT_EQ(Seal({}, whole, kNonce), expected) << size;
+    for (const std::size_t head : {std::size_t{1}, size / 2, size - 1})
+      EXPECT_EQ(Seal(whole.first(head), whole.subspan(head), kNonce), expected) << size << " " << head;
+  }
+}
+
+TEST(Gcm, ContextServesManyValuesUnderOneKey) {
+  GcmSealer sealer;
+  sealer.SetKey(kKey);
+  const Sealed first = Seal(sealer, {}, {}, base::AsBytes("value"));
+  Seal(sealer, base::AsBytes("other"), {}, {});
+  EXPECT_EQ(Seal(sealer, {}, {}, base::AsBytes("value")), first);
+}
+
+// Our code feeds OpenSSL at most 2^29 bytes at once; what it makes of them must be one value to whoever does
+// not.
+TEST(Gcm, SealsATextLargerThanOneUpdateAsOne) {
+  Buffer text((std::size_t{1} << 29) + 17, 'p');
+  Buffer tag(kTagSize);
+  GcmSealer sealer;
+  sealer.SetKey(kKey);
+  sealer.Seal(kNonce, {}, {}, text, text, tag);
+  const std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> bare(EVP_CIPHER_CTX_new(),
+                                                                             EVP_CIPHER_CTX_free);
+  int size = 0;
+  EVP_DecryptInit_ex(bare.get(), EVP_aes_256_gcm(), nullptr, kKey.data(), kNonce.data());
+  EVP_DecryptUpdate(bare.get(), text.data(), &size, text.data(), static_cast<int>(text.size()));
+  EVP_CIPHER_CTX_ctrl(bare.get(), EVP_CTRL_AEAD_SET_TAG, kTagSize, tag.data());
+  EXPECT_EQ(EVP_DecryptFinal_ex(bare.get(), tag.data(), &size), 1);
+  EXPECT_EQ(std::count(text.begin(), text.end(), 'p'), static_cast<std::ptrdiff_t>(text.size()));
+}
+
+TEST(Gcm, AFailedOpenWipesTheOutputAndLeavesTheContextUsable) {
+  const Buffer plaintext(1000, 'p');
+  Sealed sealed = Seal({}, {}, plaintext);
+  GcmOpener opener;
+  opener.SetKey(kKey);
+  Buffer opened(plaintext.size(), 'x');
+  sealed.tag[0] ^= 1;
+  EXPECT_FALSE(opener.Open(kNonce, {}, {}, sealed.ciphertext, sealed.tag, opened));
+  EXPECT_EQ(opened, Buffer(plaintext.size(), 0));
+  sealed.tag[0] ^= 1;
+  EXPECT_TRUE(opener.Open(kNonce, {}, {}, sealed.ciphertext, sealed.tag, opened));
+  EXPECT_EQ(opened, plaintext);
+}
+
+TEST(Gcm, ContextWithoutAKeyThrows) {
+  GcmSealer sealer;
+  GcmOpener opener;
+  Buffer tag(kTagSize);
+  EXPECT_EQ(CodeOf([&] { sealer.Seal(kNonce, {}, {}, {}, {}, tag); }), base::ErrorCode::kInternal);
+  EXPECT_EQ(CodeOf([&] { (void)opener.Open(kNonce, {}, {}, {}, tag, {}); }), base::ErrorCode::kInternal);
+}
+
+TEST(Gcm, ClearedContextThrowsUntilItIsKeyedAgain) {
+  GcmSealer sealer;
+  GcmOpener opener;
+  sealer.SetKey(kKey);
+  opener.SetKey(kKey);
+  sealer.Clear();
+  opener.Clear();
+  EXPECT_FALSE(sealer.keyed());
+  EXPECT_FALSE(opener.keyed());
+  Buffer tag(kTagSize);
+  EXPECT_EQ(CodeOf([&] { sealer.Seal(kNonce, {}, {}, {}, {}, tag); }), base::ErrorCode::kInternal);
+  EXPECT_EQ(CodeOf([&] { (void)opener.Open(kNonce, {}, {}, {}, tag, {}); }), base::ErrorCode::kInternal);
+  sealer.Clear();
+  sealer.SetKey(kKey);
+  EXPECT_EQ(Seal(sealer, {}, {}, kNonce), Seal({}, {}, kNonce));
+}
+
+TEST(Gcm, KeysNoncesTagsAndBuffersOfTheWrongSizeThrow) {
+  GcmSealer sealer;
+  for (const std::size_t size : {0U, 16U, 31U, 33U})
+    EXPECT_EQ(CodeOf([&] { sealer.SetKey(Buffer(size)); }), base::ErrorCode::kInternal);
+  EXPECT_FALSE(sealer.keyed());
+  sealer.SetKey(kKey);
+  Buffer out(16);
+  EXPECT_EQ(CodeOf([&] { sealer.Seal(Buffer(11), {}, {}, {}, {}, out); }), base::ErrorCode::kInternal);
+  EXPECT_EQ(CodeOf([&] { sealer.Seal(kNonce, {}, {}, {}, {}, base::MutableBytes(out).first(15)); }),
+            base::ErrorCode::kInternal);
+  EXPECT_EQ(CodeOf([&] { sealer.Seal(kNonce, {}, {}, kNonce, out, out); }), base::ErrorCode::kInternal);
+}
+
+}  // namespace
+}  // namespace trustpoint::crypto

@@ -1,0 +1,166 @@
+// Looks for keys in the process's memory, outside the arena of Secrets: there while a context is keyed, so
+// that the look is known to see them, and gone once it is cleared.
+#include <gtest/gtest.h>
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/secret.hpp"
+#include "crypto/gcm.hpp"
+#include "crypto/kdf.hpp"
+#include "crypto/random.hpp"
+#include "crypto/xaes.hpp"
+#include "unit/process_memory.hpp"
+#include "unit/vector_file.hpp"
+
+namespace trustpoint::crypto {
+namespace {
+
+using base::Secret;
+
+constexpr std::size_t kHalf = 16;
+const test::Buffer kPrefix(kXaesPrefixSize, 0x33);
+const test::Buffer kNonce(kGcmNonceSize, 0x44);
+
+Secret RandomKey() {
+  Secret key(kKeySize);
+  Random(key.bytes());
+  return key;
+}
+
+// How often any half of the secret stands in ordinary memory.
+std::size_t Traces(const Secret& secret) {
+  const test::ProcessMemory memory;
+  std::size_t count = 0;
+  for (std::size_t at = 0; at + kHalf <= secret.size(); at += kHalf)
+    count += memory.Count(secret.view().subspan(at, kHalf));
+  return count;
+}
+
+// What OpenSSL makes of a key apart from round keys: AES of the zero block, which is GCM's hash key and the
+// start of CMAC's subkeys; both subkeys; and the hash key with its words turned, as GCM keeps it.
+std::vector<Secret> Offspring(const Secret& key) {
+  const std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> context(EVP_CIPHER_CTX_new(),
+                                                                                EVP_CIPHER_CTX_free);
+  std::vector<Secret> found;
+  Secret& block = found.emplace_back(kHalf);
+  int size = 0;
+  EVP_EncryptInit_ex(context.get(), EVP_aes_256_ecb(), nullptr, key.view().data(), nullptr);
+  EVP_CIPHER_CTX_set_padding(context.get(), 0);
+  const std::uint8_t zeros[kHalf] = {};
+  EXPECT_EQ(EVP_EncryptUpdate(context.get(), block.bytes().data(), &size, zeros, kHalf), 1);
+  EXPECT_EQ(size, static_cast<int>(kHalf));
+
+  for (int subkey = 0; subkey < 2; ++subkey) {  // doubling in GF(2^128)
+    Secret doubled(found.back().view());
+    const base::MutableBytes bytes = doubled.bytes();
+    const unsigned carry = bytes[0] >> 7;
+    for (std::size_t i = 0; i < kHalf; ++i)
+      bytes[i] = static_cast<std::uint8_t>(bytes[i] << 1 | (i + 1 < kHalf ? bytes[i + 1] >> 7 : 0));
+    bytes[kHalf - 1] = static_cast<std::uint8_t>(bytes[kHalf - 1] ^ carry * 0x87);
+    found.push_back(std::move(doubled));
+  }
+  Secret turned(found.front().view());
+  std::ranges::reverse(turned.bytes().first(kHalf / 2));
+  std::ranges::reverse(turned.bytes().last(kHalf / 2));
+  found.push_back(std::move(turned));
+  return found;
+}
+
+std::size_t Traces(const std::vector<Secret>& secrets) {
+  std::size_t count = 0;
+  for (const Secret& secret : secrets) count += Traces(secret);
+  return count;
+}
+
+TEST(Traces, OfAKeyAreSeenWhileASealerHoldsItAndGoneOnceItIsCleared) {
+  const Secret key = RandomKey();
+  const std::vector<Secret> offspring = Offspring(key);
+  GcmSealer sealer;
+  sealer.SetKey(key.view());
+  test::Buffer out(100);
+  test::Buffer tag(kTagSize);
+  sealer.Seal(kNonce, kPrefix, {}, test::Buffer(100), out, tag);
+  EXPECT_GT(Traces(key), 0U);
+  EXPECT_GT(Traces(offspring), 0U);
+  sealer.Clear();
+  EXPECT_EQ(Traces(key), 0U);
+  EXPECT_EQ(Traces(offspring), 0U);
+}
+
+TEST(Traces, OfAKeyAreSeenWhileAnOpenerHoldsItAndGoneOnceItIsCleared) {
+  const Secret key = RandomKey();
+  const std::vector<Secret> offspring = Offspring(key);
+  GcmOpener opener;
+  opener.SetKey(key.view());
+  test::Buffer out(100);
+  EXPECT_FALSE(opener.Open(kNonce, kPrefix, {}, test::Buffer(100), test::Buffer(kTagSize), out));
+  EXPECT_GT(Traces(key), 0U);
+  EXPECT_GT(Traces(offspring), 0U);
+  opener.Clear();
+  EXPECT_EQ(Traces(key), 0U);
+  EXPECT_EQ(Traces(offspring), 0U);
+}
+
+TEST(Traces, OfKeyAndDerivedKeyAreSeenWhileADeriverHoldsThemAndGoneOnceItIsCleared) {
+  const Secret key = RandomKey();
+  const std::vector<Secret> offspring = Offspring(key);
+  Secret derived(kKeySize);
+  XaesDeriver deriver;
+  deriver.SetKey(key.view());
+  deriver.Derive(kPrefix, derived.bytes());
+  EXPECT_GT(Traces(key), 0U);
+  EXPECT_GT(Traces(derived), 0U);  // the last chaining block is a half of it
+  EXPECT_GT(Traces(offspring), 0U);
+  deriver.Clear();
+  EXPECT_EQ(Traces(key), 0U);
+  EXPECT_EQ(Traces(derived), 0U);
+  EXPECT_EQ(Traces(offspring), 0U);
+}
+
+TEST(Traces, OfAKeyAreGoneOnceAnotherKeyIsSet) {
+  const Secret key = RandomKey();
+  const Secret next = RandomKey();
+  GcmSealer sealer;
+  XaesDeriver deriver;
+  sealer.SetKey(key.view());
+  deriver.SetKey(key.view());
+  sealer.SetKey(next.view());
+  deriver.SetKey(next.view());
+  EXPECT_EQ(Traces(key), 0U);
+  EXPECT_GT(Traces(next), 0U);
+}
+
+TEST(Traces, OfAKeyAreGoneOnceItsContextsAreDestroyed) {
+  const Secret key = RandomKey();
+  const std::vector<Secret> offspring = Offspring(key);
+  Secret derived(kKeySize);
+  {
+    GcmSealer sealer;
+    GcmOpener opener;
+    XaesDeriver deriver;
+    sealer.SetKey(key.view());
+    opener.SetKey(key.view());
+    deriver.SetKey(key.view());
+    deriver.Derive(kPrefix, derived.bytes());
+  }
+  EXPECT_EQ(Traces(key), 0U);
+  EXPECT_EQ(Traces(derived), 0U);
+  EXPECT_EQ(Traces(offspring), 0U);
+}
+
+TEST(Traces, OfKeysAreLeftByNeitherHkdfNorHmac) {
+  const Secret key = RandomKey();
+  Secret derived(kKeySize);
+  HkdfSha256(key.view(), "trustpoint check v1", derived.bytes());
+  HmacSha256(key.view(), {kPrefix});
+  EXPECT_EQ(Traces(key), 0U);
+  EXPECT_EQ(Traces(derived), 0U);
+}
+
+}  // namespace
+}  // namespace trustpoint::crypto
