@@ -229,7 +229,7 @@ DECLARE
     function regprocedure;
 BEGIN
     PERFORM @extschema@.tp_check_grant(role, capability, key);
-    IF NOT has_schema_privilege(role, '@extschema@', 'USAGE') THEN
+    IF NOT has_schema_privilege(role, '@extschema@'::regnamespace, 'USAGE') THEN
         EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %s', role);
     END IF;
     FOREACH function IN ARRAY @extschema@.tp_capability_functions(capability) LOOP

@@ -17,7 +17,8 @@ void CopyText(char (&target)[N], std::string_view text) noexcept {
 
 }  // namespace
 
-Error::Error(ErrorCode code, std::string_view message, std::string_view detail, std::string_view hint) noexcept {
+Error::Error(ErrorCode code, std::string_view message, std::string_view detail,
+             std::string_view hint) noexcept {
   failure_.code = code;
   failure_.wait_ms = 0;
   CopyText(failure_.message, message);

@@ -40,7 +40,8 @@ struct Failure {
   char detail[320];  // empty: none
   char hint[320];    // empty: none
 };
-static_assert(std::is_trivially_destructible_v<Failure> && std::is_trivially_default_constructible_v<Failure>);
+static_assert(std::is_trivially_destructible_v<Failure> &&
+              std::is_trivially_default_constructible_v<Failure>);
 
 class Error final : public std::exception {
  public:

@@ -17,7 +17,8 @@ constexpr std::size_t kUnits = kArenaSize / kUnit;
 
 std::size_t UnitsFor(std::size_t size) { return (size + kUnit - 1) / kUnit; }
 
-// One mapping with a guard page on both sides. It is never unmapped: the process keeps it for its next secrets.
+// One mapping with a guard page on both sides. It is never unmapped: the process keeps it for its next
+// secrets.
 class Arena {
  public:
   Arena() {
@@ -29,7 +30,8 @@ class Arena {
       munmap(mapping, kArenaSize + 2 * page);
       throw std::bad_alloc();
     }
-    // Best effort, as containers and old kernels refuse some of it; SecretMemory() tells the result of the lock.
+    // Best effort, as containers and old kernels refuse some of it; SecretMemory() tells the result of the
+    // lock.
     madvise(start_, kArenaSize, MADV_DONTDUMP);
     madvise(start_, kArenaSize, MADV_WIPEONFORK);
     locked_ = mlock(start_, kArenaSize) == 0;

@@ -1,7 +1,8 @@
 // AES-256-GCM through a kept OpenSSL context, one direction each.
 //
-// A context holds a key schedule in ordinary memory, so its owner clears it at the end of every transaction. The
-// encrypting and the decrypting context are different types: a nonce read from a stored value never encrypts.
+// A context holds a key schedule in ordinary memory, so its owner clears it at the end of every transaction.
+// The encrypting and the decrypting context are different types: a nonce read from a stored value never
+// encrypts.
 #pragma once
 
 #include <cstddef>
@@ -50,9 +51,10 @@ class GcmSealer : public GcmContext {
 class GcmOpener : public GcmContext {
  public:
   GcmOpener() : GcmContext(false) {}
-  // False: not authentic, and plaintext (as long as ciphertext) has been wiped. Throws kInternal when not keyed.
-  [[nodiscard]] bool Open(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail, base::Bytes ciphertext,
-                          base::Bytes tag, base::MutableBytes plaintext);
+  // False: not authentic, and plaintext (as long as ciphertext) has been wiped. Throws kInternal when not
+  // keyed.
+  [[nodiscard]] bool Open(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail,
+                          base::Bytes ciphertext, base::Bytes tag, base::MutableBytes plaintext);
 };
 
 }  // namespace trustpoint::crypto

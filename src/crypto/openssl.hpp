@@ -6,8 +6,8 @@
 
 namespace trustpoint::crypto {
 
-// A library context of our own, so that what a PKCS#11 module or libpq does to OpenSSL's default one (engines,
-// providers, a replaced random generator) does not reach us. Made on first use, never freed.
+// A library context of our own, so that what a PKCS#11 module or libpq does to OpenSSL's default one
+// (engines, providers, a replaced random generator) does not reach us. Made on first use, never freed.
 OSSL_LIB_CTX* Library();
 
 // Throws kInternal naming what failed, with OpenSSL's reason, and empties OpenSSL's error queue.

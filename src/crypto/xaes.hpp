@@ -1,7 +1,7 @@
 // XAES-256-GCM (C2SP): AES-256-GCM under a key derived by CMAC from the first half of a 24-byte nonce.
 //
-// This is the derivation alone. The second half of the nonce is the GCM nonce under the derived key, so whoever
-// keeps the first half keeps the derived key too, and derives once for many values.
+// This is the derivation alone. The second half of the nonce is the GCM nonce under the derived key, so
+// whoever keeps the first half keeps the derived key too, and derives once for many values.
 #pragma once
 
 #include <cstddef>

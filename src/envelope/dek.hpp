@@ -31,8 +31,8 @@ std::optional<Purpose> PurposeFromName(std::string_view name);
 // The first six bytes of every KEK's CKA_ID: "tpkek" and a zero byte.
 inline constexpr base::Block<6> kKekIdPrefix = {'t', 'p', 'k', 'e', 'k', 0};
 
-// The bytes that M hashes, written to out; returns their number, at most kMaxBindingInputSize. name is at most
-// kMaxDekNameSize bytes and kek_id at most 255.
+// The bytes that M hashes, written to out; returns their number, at most kMaxBindingInputSize. name is at
+// most kMaxDekNameSize bytes and kek_id at most 255.
 inline constexpr std::size_t kMaxBindingInputSize = 6 + 4 + 1 + 4 + kMaxDekNameSize + 1 + 255;
 std::size_t WriteBindingInput(std::uint32_t id, Purpose purpose, base::Bytes name, base::Bytes kek_id,
                               base::Block<kMaxBindingInputSize>& out) noexcept;

@@ -15,7 +15,8 @@ bool IsSuite(std::uint8_t byte) {
 const char* SuiteName(Suite suite) { return suite == Suite::kXaes256Gcm ? "xaes-256-gcm" : "aes-256-gcm"; }
 
 bool IsWellFormed(base::Bytes head, std::size_t size) noexcept {
-  if (head.size() < kHeaderSize || !IsSuite(head[0]) || size < Overhead(static_cast<Suite>(head[0]))) return false;
+  if (head.size() < kHeaderSize || !IsSuite(head[0]) || size < Overhead(static_cast<Suite>(head[0])))
+    return false;
   const std::uint32_t key_id = base::GetU32(head.data() + 1);
   return key_id != 0 && key_id <= kMaxKeyId;
 }

@@ -39,11 +39,12 @@ struct Value {
 // Whether size bytes that start with head (kHeaderSize of them, or all) have the form of a value.
 bool IsWellFormed(base::Bytes head, std::size_t size) noexcept;
 
-// nullopt: not well-formed, that is an unknown suite, key id out of 1 .. 2^31 - 1, or shorter than the overhead of its suite.
+// nullopt: not well-formed, that is an unknown suite, key id out of 1 .. 2^31 - 1, or shorter than the
+// overhead of its suite.
 std::optional<Value> Parse(base::Bytes stored) noexcept;
 
-// Where the parts of a new value go in stored, which is Overhead(suite) + plaintext bytes long; suite and key id
-// are written.
+// Where the parts of a new value go in stored, which is Overhead(suite) + plaintext bytes long; suite and key
+// id are written.
 struct ValueSlots {
   base::MutableBytes nonce;
   base::MutableBytes ciphertext;

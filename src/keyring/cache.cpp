@@ -12,7 +12,8 @@ CachedDek* DekCache::ById(std::uint32_t id) noexcept {
 }
 
 CachedDek* DekCache::Active(envelope::Purpose purpose, std::string_view name) noexcept {
-  if (last_active_ != nullptr && last_active_->row.purpose == purpose && last_active_->row.name_view() == name)
+  if (last_active_ != nullptr && last_active_->row.purpose == purpose &&
+      last_active_->row.name_view() == name)
     return last_active_;
   const auto found = std::find_if(active_.begin(), active_.end(), [&](const CachedDek* entry) {
     return entry->row.purpose == purpose && entry->row.name_view() == name;
@@ -25,9 +26,9 @@ CachedDek* DekCache::Update(const DekRow& row) {
   auto& entry = entries_[row.id];
   if (!entry) entry = std::make_unique<CachedDek>();
   // The purpose and name are part of what the DEK was checked against, so a change of them ends it too.
-  const bool vouched = IsUsable(row.state) && entry->row.wrapped == row.wrapped && entry->row.kek_id == row.kek_id &&
-                       entry->row.check_value == row.check_value && entry->row.purpose == row.purpose &&
-                       entry->row.name_view() == row.name_view();
+  const bool vouched = IsUsable(row.state) && entry->row.wrapped == row.wrapped &&
+                       entry->row.kek_id == row.kek_id && entry->row.check_value == row.check_value &&
+                       entry->row.purpose == row.purpose && entry->row.name_view() == row.name_view();
   if (!vouched) entry->dek.reset();
   entry->row = row;
   entry->current = true;
@@ -75,8 +76,8 @@ void DekCache::Expire(std::int64_t opened_before) noexcept {
 }
 
 std::size_t DekCache::opened() const noexcept {
-  return static_cast<std::size_t>(
-      std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) { return entry.second->dek.has_value(); }));
+  return static_cast<std::size_t>(std::count_if(
+      entries_.begin(), entries_.end(), [](const auto& entry) { return entry.second->dek.has_value(); }));
 }
 
 }  // namespace trustpoint::keyring

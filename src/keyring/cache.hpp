@@ -1,8 +1,8 @@
 // The DEKs that this process has opened, with the rows that vouch for them.
 //
-// Two levels: rows go stale whenever a table of keys changes and are read again; a DEK stays as long as its row,
-// read again, still has the same wrapped bytes and a usable state. So a VACUUM of tp_dek while the token is away
-// costs nothing, and a rotation that rolled back leaves nothing behind.
+// Two levels: rows go stale whenever a table of keys changes and are read again; a DEK stays as long as its
+// row, read again, still has the same wrapped bytes and a usable state. So a VACUUM of tp_dek while the token
+// is away costs nothing, and a rotation that rolled back leaves nothing behind.
 #pragma once
 
 #include <array>
@@ -23,10 +23,11 @@ constexpr bool IsUsable(DekState state) { return state == DekState::kActive || s
 
 struct CachedDek {
   DekRow row;
-  bool current = false;         // false: the row must be read again before anything else
-  std::optional<Dek> dek;       // empty: not opened yet
-  std::int64_t opened_at = 0;   // seconds of the caller's clock
-  // The role that was last let through for each kind of use, so that a query over many rows asks once. For src/pg.
+  bool current = false;        // false: the row must be read again before anything else
+  std::optional<Dek> dek;      // empty: not opened yet
+  std::int64_t opened_at = 0;  // seconds of the caller's clock
+  // The role that was last let through for each kind of use, so that a query over many rows asks once. For
+  // src/pg.
   std::array<std::uint32_t, 4> allowed_role{};
 };
 
@@ -42,8 +43,8 @@ class DekCache {
   void SetActive(CachedDek* entry);
   void Remove(std::uint32_t id) noexcept;
 
-  // Rows may have changed: names are forgotten, and so is every entry without a DEK. Returns the ids of the others,
-  // for the caller to read again and Update or Remove each; until then they are not served.
+  // Rows may have changed: names are forgotten, and so is every entry without a DEK. Returns the ids of the
+  // others, for the caller to read again and Update or Remove each; until then they are not served.
   std::vector<std::uint32_t> Stale();
   // Wipes every DEK. Returns how many there were.
   std::size_t Wipe() noexcept;

@@ -11,8 +11,8 @@ namespace trustpoint::keyring {
 // Fills wrapped and check_value of a row whose other fields are set, with a new random DEK.
 void MakeDek(pkcs11::Session& session, Kek& kek, DekRow* row);
 
-// Unwraps the DEK of the row and checks it. Throws kDamagedKey, with one message for damaged bytes and another for
-// bytes that belong to another row.
+// Unwraps the DEK of the row and checks it. Throws kDamagedKey, with one message for damaged bytes and
+// another for bytes that belong to another row.
 Dek OpenDek(Kek& kek, const DekRow& row);
 
 }  // namespace trustpoint::keyring

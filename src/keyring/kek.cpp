@@ -64,7 +64,8 @@ void Append(std::string* list, std::string_view entry) {
 }
 
 // Throws for a weak key. Returns the attributes that the module does not know.
-std::string CheckAttributes(pkcs11::Session& session, CK_OBJECT_HANDLE kek, std::string_view label, KekUse use) {
+std::string CheckAttributes(pkcs11::Session& session, CK_OBJECT_HANDLE kek, std::string_view label,
+                            KekUse use) {
   std::string weak, unknown;
   ForEachDemand(use, [&](const Demand& demand) {
     const std::optional<bool> value = pkcs11::ReadBool(session, kek, demand.type);
@@ -78,7 +79,8 @@ std::string CheckAttributes(pkcs11::Session& session, CK_OBJECT_HANDLE kek, std:
   });
   if (pkcs11::ReadUlong(session, kek, CKA_KEY_TYPE) != CKK_AES) Append(&weak, "it is no AES key");
   if (weak.empty()) return unknown;
-  throw Error(ErrorCode::kWrongKek, "the key " + Quoted(label) + " in the token is too weak to be a KEK", weak,
+  throw Error(ErrorCode::kWrongKek, "the key " + Quoted(label) + " in the token is too weak to be a KEK",
+              weak,
               "Somebody changed the key or made it by other means. Compare it with a backup of the token.");
 }
 
@@ -101,7 +103,8 @@ std::vector<CK_OBJECT_HANDLE> Matching(pkcs11::Session& session, base::Bytes id,
 }
 
 [[noreturn]] void ThrowAmbiguous(std::string_view label) {
-  throw Error(ErrorCode::kExists, "more than one key in the token has the label or the id of the KEK " + Quoted(label),
+  throw Error(ErrorCode::kExists,
+              "more than one key in the token has the label or the id of the KEK " + Quoted(label),
               "trustpoint does not guess which one is the KEK.",
               "Remove or rename the other key with the tools of the token.");
 }
@@ -111,7 +114,8 @@ base::Block<32> ProbePayload() { return crypto::Sha256({base::AsBytes("trustpoin
 base::Block<kProbeSize> MakeProbe(pkcs11::Session& session, CK_OBJECT_HANDLE kek, WrapMethod method) {
   const auto wrapped = pkcs11::WrapBytes(session, kek, method, ProbePayload());
   base::Block<kProbeSize> probe{};
-  if (wrapped.size() != probe.size()) throw Error(ErrorCode::kInternal, "the token's key wrap has another size");
+  if (wrapped.size() != probe.size())
+    throw Error(ErrorCode::kInternal, "the token's key wrap has another size");
   base::Copy(probe, wrapped);
   return probe;
 }
@@ -128,10 +132,12 @@ CK_OBJECT_HANDLE GenerateKek(pkcs11::Session& session, base::Bytes id, std::stri
   CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, nullptr, 0};
   CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
   session.MarkSent();
-  CK_RV rv = session.api()->C_GenerateKey(session.handle(), &mechanism, attributes.data(), attributes.size(), &handle);
+  CK_RV rv = session.api()->C_GenerateKey(session.handle(), &mechanism, attributes.data(), attributes.size(),
+                                          &handle);
   if (rv == CKR_ATTRIBUTE_TYPE_INVALID) {  // older modules do not know this one
     attributes.Remove(CKA_COPYABLE);
-    rv = session.api()->C_GenerateKey(session.handle(), &mechanism, attributes.data(), attributes.size(), &handle);
+    rv = session.api()->C_GenerateKey(session.handle(), &mechanism, attributes.data(), attributes.size(),
+                                      &handle);
   }
   session.Check(rv, "C_GenerateKey");
   return handle;
@@ -161,7 +167,8 @@ Kek::Kek(pkcs11::Session& session, const KekRow& row)
     : session_(session), id_(row.id), handle_(CK_INVALID_HANDLE), method_(MethodOf(row.use)) {
   const auto found = Matching(session, row.id, row.label);
   if (found.size() > 1) ThrowAmbiguous(row.label);
-  if (found.empty() || pkcs11::ReadBytes(session, found[0], CKA_ID) != std::vector(row.id.begin(), row.id.end()))
+  if (found.empty() ||
+      pkcs11::ReadBytes(session, found[0], CKA_ID) != std::vector(row.id.begin(), row.id.end()))
     throw Error(ErrorCode::kNotFound, "the KEK " + Quoted(row.label) + " is not in the token",
                 "Its row in tp_kek names token serial " + std::string(row.token_serial) + ".",
                 "Connect the token that holds it, or restore that token from its backup.");
@@ -170,8 +177,10 @@ Kek::Kek(pkcs11::Session& session, const KekRow& row)
 
   const base::Secret probe = pkcs11::UnwrapBytes(session, handle_, method_, row.probe);
   if (!crypto::ConstantTimeEqual(probe.view(), ProbePayload()))
-    throw Error(ErrorCode::kWrongKek, "the key " + Quoted(row.label) + " in the token is not the KEK of this database",
-                "It does not open the probe in tp_kek.", "Connect the token that the database was set up with.");
+    throw Error(ErrorCode::kWrongKek,
+                "the key " + Quoted(row.label) + " in the token is not the KEK of this database",
+                "It does not open the probe in tp_kek.",
+                "Connect the token that the database was set up with.");
 }
 
 base::Block<envelope::kWrappedSize> Kek::Wrap(base::Bytes payload) {
@@ -195,8 +204,9 @@ KekRow FindOrCreateKek(pkcs11::Session& session, std::string_view label, std::st
     const auto id = pkcs11::ReadBytes(session, found[0], CKA_ID).value_or(std::vector<std::uint8_t>());
     if (id.size() != envelope::kKekIdSize ||
         !std::equal(envelope::kKekIdPrefix.begin(), envelope::kKekIdPrefix.end(), id.begin()))
-      throw Error(ErrorCode::kExists, "the label " + Quoted(label) + " belongs to a key that trustpoint did not make",
-                  {}, "Set trustpoint.kek_label to a label that is free, or remove that key.");
+      throw Error(ErrorCode::kExists,
+                  "the label " + Quoted(label) + " belongs to a key that trustpoint did not make", {},
+                  "Set trustpoint.kek_label to a label that is free, or remove that key.");
     const KekUse use =
         pkcs11::ReadBool(session, found[0], CKA_UNWRAP).value_or(false) ? KekUse::kWrap : KekUse::kEncrypt;
     (void)CheckAttributes(session, found[0], label, use);

@@ -14,8 +14,8 @@ namespace trustpoint::keyring {
 // A KEK that is in the token and was checked in this session. Good for the operation that found it.
 class Kek {
  public:
-  // Finds the KEK of the row. Throws kNotFound (not in this token), kExists (another key of the token has its label
-  // or id), kWrongKek (weak attributes; the probe does not open).
+  // Finds the KEK of the row. Throws kNotFound (not in this token), kExists (another key of the token has its
+  // label or id), kWrongKek (weak attributes; the probe does not open).
   Kek(pkcs11::Session& session, const KekRow& row);
 
   const KekId& id() const { return id_; }
@@ -34,9 +34,10 @@ class Kek {
   std::string unknown_attributes_;  // "CKA_COPYABLE, CKA_DERIVE"
 };
 
-// The KEK with this label, made by an earlier call or another database; or a new one. Behind the start gate only, as
-// two who do this at once would make two. serial: the token's. Throws kExists when the label belongs to a key that
-// is no KEK or to several, kWrongKek when a KEK (found or new) has weak attributes; a new one is destroyed first.
+// The KEK with this label, made by an earlier call or another database; or a new one. Behind the start gate
+// only, as two who do this at once would make two. serial: the token's. Throws kExists when the label belongs
+// to a key that is no KEK or to several, kWrongKek when a KEK (found or new) has weak attributes; a new one
+// is destroyed first.
 KekRow FindOrCreateKek(pkcs11::Session& session, std::string_view label, std::string_view serial);
 
 }  // namespace trustpoint::keyring

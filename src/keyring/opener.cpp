@@ -29,10 +29,11 @@ void Opener::KeyFor(const Dek& dek, const envelope::Value& value) {
   gcm_serial_ = dek.serial();
 }
 
-bool Opener::Open(const Dek& dek, const envelope::Value& value, base::Bytes context, base::MutableBytes plaintext) {
+bool Opener::Open(const Dek& dek, const envelope::Value& value, base::Bytes context,
+                  base::MutableBytes plaintext) {
   KeyFor(dek, value);
-  return gcm_.Open(value.nonce.last(crypto::kGcmNonceSize), envelope::AadHead(value.suite, value.key_id), context,
-                   value.ciphertext, value.tag, plaintext);
+  return gcm_.Open(value.nonce.last(crypto::kGcmNonceSize), envelope::AadHead(value.suite, value.key_id),
+                   context, value.ciphertext, value.tag, plaintext);
 }
 
 void Opener::EndTransaction() noexcept {

@@ -1,4 +1,5 @@
-// Decrypting values. The last derived key is kept, as rows that were written together share their nonce prefix.
+// Decrypting values. The last derived key is kept, as rows that were written together share their nonce
+// prefix.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// The rows of tp_kek and tp_dek as plain data: src/pg fills them from the tables, this room trusts none of it.
+// The rows of tp_kek and tp_dek as plain data: src/pg fills them from the tables, this room trusts none of
+// it.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Encrypting values: the contexts of this process and the nonces of this transaction.
 //
-// Nonces are unique by (process, DEK, transaction): random at its start, then counted up and never rewound, not by a
-// savepoint, an error or a portal. A query over many rows so derives its key once.
+// Nonces are unique by (process, DEK, transaction): random at its start, then counted up and never rewound,
+// not by a savepoint, an error or a portal. A query over many rows so derives its key once.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +16,10 @@ namespace trustpoint::keyring {
 
 class Sealer {
  public:
-  // stored: envelope::Overhead(suite) + plaintext bytes. plaintext may be the very bytes where the ciphertext goes
-  // (envelope::Lay), and may not overlap otherwise. context: UTF-8.
-  void Seal(const Dek& dek, envelope::Suite suite, std::uint32_t key_id, base::Bytes context, base::Bytes plaintext,
-            base::MutableBytes stored);
+  // stored: envelope::Overhead(suite) + plaintext bytes. plaintext may be the very bytes where the ciphertext
+  // goes (envelope::Lay), and may not overlap otherwise. context: UTF-8.
+  void Seal(const Dek& dek, envelope::Suite suite, std::uint32_t key_id, base::Bytes context,
+            base::Bytes plaintext, base::MutableBytes stored);
 
   // Wipes keys and nonces. At the end of every transaction, commit or abort.
   void EndTransaction() noexcept;

@@ -21,9 +21,11 @@ base::Block<32> HmacForMemo(base::Bytes key, base::Bytes data) { return crypto::
 
 void WarnIfUnlocked() {
   if (base::SecretMemory().locked) return;
-  ereport(WARNING,
-          (errmsg("memory for keys could not be locked and may reach swap"),
-           errhint("Raise the limit of locked memory for the server (RLIMIT_MEMLOCK, LimitMEMLOCK= in systemd).")));
+  ereport(
+      WARNING,
+      (errmsg("memory for keys could not be locked and may reach swap"),
+       errhint(
+           "Raise the limit of locked memory for the server (RLIMIT_MEMLOCK, LimitMEMLOCK= in systemd).")));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// What one backend keeps: the connection to the token, the opened DEKs, the cipher contexts. One object, built on
-// first use in the backend itself: never in _PG_init, which may run in the postmaster, and never destroyed.
+// What one backend keeps: the connection to the token, the opened DEKs, the cipher contexts. One object,
+// built on first use in the backend itself: never in _PG_init, which may run in the postmaster, and never
+// destroyed.
 #pragma once
 
 #include <vector>
@@ -23,7 +24,8 @@ struct Backend {
   keyring::Sealer sealer;
   keyring::Opener opener;
 
-  // Where a body leaves what PostgreSQL then reads or copies into rows; good until the next body that fills it.
+  // Where a body leaves what PostgreSQL then reads or copies into rows; good until the next body that fills
+  // it.
   std::vector<std::uint32_t> stale_deks;
   std::vector<pkcs11::TokenInfo> slots;
   std::vector<pkcs11::MechanismInfo> mechanisms;

@@ -3,7 +3,6 @@
 #include "pg/postgres.hpp"
 #include "pg/text.hpp"
 
-
 namespace trustpoint::pg {
 namespace {
 

@@ -1,8 +1,8 @@
 // The boundary between C++ and PostgreSQL: the only place where a core error becomes an ereport.
 //
-// ereport is a longjmp, so no frame that it crosses may own an object with a destructor, and none of it happens in a
-// catch. A SQL function is a sandwich: PostgreSQL reads the arguments and pallocs the result; Run executes a body
-// that may throw and never calls PostgreSQL; PostgreSQL returns.
+// ereport is a longjmp, so no frame that it crosses may own an object with a destructor, and none of it
+// happens in a catch. A SQL function is a sandwich: PostgreSQL reads the arguments and pallocs the result;
+// Run executes a body that may throw and never calls PostgreSQL; PostgreSQL returns.
 #pragma once
 
 #include <type_traits>

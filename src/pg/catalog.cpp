@@ -41,7 +41,8 @@ bool moved = true;   // the tables themselves may have: the extension may have b
 
 // Both only set the mark: they may run in the middle of anything.
 extern "C" void TrustpointRelationChanged(Datum, Oid relation) {
-  if (relation == InvalidOid || relation == tables.dek || relation == tables.kek || relation == tables.grant) {
+  if (relation == InvalidOid || relation == tables.dek || relation == tables.kek ||
+      relation == tables.grant) {
     stale = moved = true;
   }
 }
@@ -55,7 +56,8 @@ extern "C" void TrustpointRolesChanged(Datum, int, uint32) { stale = true; }
   pg_unreachable();
 }
 
-// One pass over a table, in index order when there is an index. Visit(tuple, descriptor) returns false to end it.
+// One pass over a table, in index order when there is an index. Visit(tuple, descriptor) returns false to end
+// it.
 template <class Visit>
 void Scan(Oid table, const char* index_name, int keys, ScanKeyData* key, Visit visit) {
   Relation relation = table_open(table, AccessShareLock);
@@ -120,8 +122,10 @@ void FillDek(HeapTuple tuple, TupleDesc descriptor, keyring::DekRow* row) {
   row->state = known->state;
 
   if (!BytesColumn(tuple, descriptor, dek::kKekId, row->kek_id)) RaiseMalformed("tp_dek", "kek_id");
-  if (!BytesColumn(tuple, descriptor, dek::kCheckValue, row->check_value)) RaiseMalformed("tp_dek", "check_value");
-  if (!BytesColumn(tuple, descriptor, dek::kWrapped, row->wrapped) && row->state != keyring::DekState::kDestroyed)
+  if (!BytesColumn(tuple, descriptor, dek::kCheckValue, row->check_value))
+    RaiseMalformed("tp_dek", "check_value");
+  if (!BytesColumn(tuple, descriptor, dek::kWrapped, row->wrapped) &&
+      row->state != keyring::DekState::kDestroyed)
     RaiseMalformed("tp_dek", "wrapped");
 }
 
@@ -131,7 +135,8 @@ void FillKek(HeapTuple tuple, TupleDesc descriptor, keyring::KekRow* row) {
   if (!CopyText(row->label, TextColumn(tuple, descriptor, kek::kLabel))) RaiseMalformed("tp_kek", "label");
   if (!CopyText(row->token_serial, TextColumn(tuple, descriptor, kek::kTokenSerial)))
     RaiseMalformed("tp_kek", "token_serial");
-  row->use = TextColumn(tuple, descriptor, kek::kUse) == "wrap" ? keyring::KekUse::kWrap : keyring::KekUse::kEncrypt;
+  row->use =
+      TextColumn(tuple, descriptor, kek::kUse) == "wrap" ? keyring::KekUse::kWrap : keyring::KekUse::kEncrypt;
   if (!BytesColumn(tuple, descriptor, kek::kProbe, row->probe)) RaiseMalformed("tp_kek", "probe");
 }
 
@@ -155,7 +160,8 @@ const Tables& FindTables(FunctionCallInfo fcinfo) {
   tables.dek = get_relname_relid("tp_dek", tables.schema);
   if (!OidIsValid(tables.dek) || !OidIsValid(tables.kek) || !OidIsValid(tables.grant)) {
     moved = true;
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the tables of trustpoint are not beside its functions"),
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                    errmsg("the tables of trustpoint are not beside its functions"),
                     errhint("Use CREATE EXTENSION trustpoint; its functions cannot be copied elsewhere.")));
   }
   return tables;
@@ -190,7 +196,8 @@ bool ReadDek(std::uint32_t id, keyring::DekRow* row) {
 bool ReadActiveDek(envelope::Purpose purpose, std::string_view name, keyring::DekRow* row, bool* exists) {
   ScanKeyData key[2];
   ScanKeyInit(&key[0], dek::kName, BTEqualStrategyNumber, F_TEXTEQ, TextKey(FromUtf8(name)));
-  ScanKeyInit(&key[1], dek::kPurpose, BTEqualStrategyNumber, F_TEXTEQ, TextKey(envelope::PurposeName(purpose)));
+  ScanKeyInit(&key[1], dek::kPurpose, BTEqualStrategyNumber, F_TEXTEQ,
+              TextKey(envelope::PurposeName(purpose)));
   bool found = false;
   TimestampTz newest = 0;
   *exists = false;
@@ -262,8 +269,8 @@ bool RoleIsOwner(Oid role) { return has_privs_of_role(role, TablesOwner()); }
 bool RoleMayUse(Oid role, std::string_view capability, std::string_view dek_name) {
   if (RoleIsOwner(role)) return true;
 
-  // A role without any row here is not limited to names: EXECUTE on the function, which PostgreSQL has checked, is
-  // enough. With rows, one of them must name the DEK, or all of them ('').
+  // A role without any row here is not limited to names: EXECUTE on the function, which PostgreSQL has
+  // checked, is enough. With rows, one of them must name the DEK, or all of them ('').
   bool limited = false, granted = false;
   Scan(tables.grant, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
     bool null;

@@ -1,7 +1,9 @@
-// Reading the extension's tables from C: by the table scan API, without SELECT privilege, as they are committed now.
+// Reading the extension's tables from C: by the table scan API, without SELECT privilege, as they are
+// committed now.
 //
 // A scan with a NULL snapshot reads with a fresh catalog snapshot: it sees another's rotation inside an open
-// transaction and under REPEATABLE READ, sees this transaction's own rows, and works on a standby and in a worker.
+// transaction and under REPEATABLE READ, sees this transaction's own rows, and works on a standby and in a
+// worker.
 #pragma once
 
 #include <string_view>

@@ -26,7 +26,8 @@ int GateDescriptor() {
   if (descriptor >= 0 && owner == getpid()) return descriptor;
   descriptor = open(kGateFile, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (descriptor < 0)
-    ereport(ERROR, (errcode_for_file_access(), errmsg("could not open the start gate \"%s\": %m", kGateFile)));
+    ereport(ERROR,
+            (errcode_for_file_access(), errmsg("could not open the start gate \"%s\": %m", kGateFile)));
   owner = getpid();
   return descriptor;
 }
@@ -34,7 +35,8 @@ int GateDescriptor() {
 }  // namespace
 
 void Pause(long milliseconds) {
-  (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, WaitEvent(Wait::kGate));
+  (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+                  WaitEvent(Wait::kGate));
   ResetLatch(MyLatch);
   CHECK_FOR_INTERRUPTS();
 }
@@ -44,7 +46,8 @@ void TakeGate() {
   long wait = 1;
   while (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR)
-      ereport(ERROR, (errcode_for_file_access(), errmsg("could not lock the start gate \"%s\": %m", kGateFile)));
+      ereport(ERROR,
+              (errcode_for_file_access(), errmsg("could not lock the start gate \"%s\": %m", kGateFile)));
     Pause(wait);
     wait = std::min(wait + 1, 8L);
   }

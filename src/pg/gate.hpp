@@ -1,7 +1,9 @@
-// The start gate: one process of the cluster at a time starts the token's module or changes what all share in it.
+// The start gate: one process of the cluster at a time starts the token's module or changes what all share in
+// it.
 //
-// A flock of one file in the data directory, so that it works with and without preloading, holds between parallel
-// workers of one query, and is freed by the kernel however its holder dies. The wait obeys cancel and time-outs.
+// A flock of one file in the data directory, so that it works with and without preloading, holds between
+// parallel workers of one query, and is freed by the kernel however its holder dies. The wait obeys cancel
+// and time-outs.
 #pragma once
 
 namespace trustpoint::pg {

@@ -132,8 +132,9 @@ const CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id, Capabilit
   if (entry == nullptr) {
     DekRow row;
     if (!ReadDek(id, &row))
-      ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no DEK with id %u in this database", id),
-                      errhint("The value comes from another database, or tp_dek was not restored with it.")));
+      ereport(ERROR,
+              (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no DEK with id %u in this database", id),
+               errhint("The value comes from another database, or tp_dek was not restored with it.")));
     entry = Remember(row);
   }
   if (entry->row.purpose != purpose)

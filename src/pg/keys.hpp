@@ -1,4 +1,5 @@
-// From a name or a key id to an opened DEK: rows as they are now, the caller's right to use it, the token when needed.
+// From a name or a key id to an opened DEK: rows as they are now, the caller's right to use it, the token
+// when needed.
 #pragma once
 
 #include <string_view>
@@ -11,8 +12,8 @@ namespace trustpoint::pg {
 // What tp_grant grants on a DEK's name.
 enum class Capability : std::uint8_t { kEncrypt, kDecrypt, kRewrap, kSearch };
 
-// Takes in what other backends have changed: to be called once in every function that uses keys, after its arguments
-// are detoasted and before anything below. May ereport, as everything here.
+// Takes in what other backends have changed: to be called once in every function that uses keys, after its
+// arguments are detoasted and before anything below. May ereport, as everything here.
 void RefreshKeys(FunctionCallInfo fcinfo);
 
 // The DEK that encrypts for the name: the newest active one. It stays usable until the transaction ends.

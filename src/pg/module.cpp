@@ -1,4 +1,5 @@
-// What PostgreSQL calls when it loads the library, possibly in the postmaster: settings and callbacks, nothing else.
+// What PostgreSQL calls when it loads the library, possibly in the postmaster: settings and callbacks,
+// nothing else.
 #include "pg/backend.hpp"
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"

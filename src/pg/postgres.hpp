@@ -18,10 +18,10 @@ extern "C" {
 }
 
 // Declares and opens the definition of a function that SQL calls.
-#define TP_SQL_FUNCTION(name)                     \
-  extern "C" {                                    \
-  PG_FUNCTION_INFO_V1(name);                      \
-  }                                               \
+#define TP_SQL_FUNCTION(name) \
+  extern "C" {                \
+  PG_FUNCTION_INFO_V1(name);  \
+  }                           \
   extern "C" PGDLLEXPORT Datum name(PG_FUNCTION_ARGS)
 
 #if PG_VERSION_NUM < 150000

@@ -49,42 +49,47 @@ const char* FromEnvironment(const char* name) {
   return value != nullptr ? value : "";
 }
 
-void DefineText(const char* name, const char* description, char** variable, const char* boot_value, int flags) {
-  DefineCustomStringVariable(name, description, nullptr, variable, boot_value, PGC_SUSET, flags, nullptr, nullptr,
-                             nullptr);
+void DefineText(const char* name, const char* description, char** variable, const char* boot_value,
+                int flags) {
+  DefineCustomStringVariable(name, description, nullptr, variable, boot_value, PGC_SUSET, flags, nullptr,
+                             nullptr, nullptr);
 }
 
 }  // namespace
 
 void DefineSettings() {
-  DefineText("trustpoint.pkcs11_module", "Absolute path of the PKCS#11 library.", &pkcs11_module, DefaultModule(),
-             GUC_SUPERUSER_ONLY);
-  DefineText("trustpoint.token",
-             "Label of the token, or an RFC 7512 URI (pkcs11:token=...;serial=...). Empty: the only one there is.",
-             &token, "", GUC_SUPERUSER_ONLY);
-  DefineText("trustpoint.pin_file", "File that holds the user PIN of the token, readable by the server alone.",
-             &pin_file, FromEnvironment("HSM_PIN_FILE"), GUC_SUPERUSER_ONLY);
+  DefineText("trustpoint.pkcs11_module", "Absolute path of the PKCS#11 library.", &pkcs11_module,
+             DefaultModule(), GUC_SUPERUSER_ONLY);
+  DefineText(
+      "trustpoint.token",
+      "Label of the token, or an RFC 7512 URI (pkcs11:token=...;serial=...). Empty: the only one there is.",
+      &token, "", GUC_SUPERUSER_ONLY);
+  DefineText("trustpoint.pin_file",
+             "File that holds the user PIN of the token, readable by the server alone.", &pin_file,
+             FromEnvironment("HSM_PIN_FILE"), GUC_SUPERUSER_ONLY);
   DefineText("trustpoint.so_pin_file", "File that holds the security officer's PIN, for tp_hsm_init_token.",
              &so_pin_file, FromEnvironment("HSM_SO_PIN_FILE"), GUC_SUPERUSER_ONLY);
   DefineText("trustpoint.module_environment",
              "Environment set before the library loads: NAME=value, several separated by semicolons.",
              &module_environment, "", GUC_SUPERUSER_ONLY);
-  DefineText("trustpoint.module_init_args", "Reserved string of C_Initialize, as NSS needs one.", &module_init_args,
-             "", GUC_SUPERUSER_ONLY);
+  DefineText("trustpoint.module_init_args", "Reserved string of C_Initialize, as NSS needs one.",
+             &module_init_args, "", GUC_SUPERUSER_ONLY);
   DefineText("trustpoint.kek_label", "Label of the key-encryption key that tp_setup() makes.", &kek_label,
              "trustpoint-pg-kek", 0);
-  DefineText("trustpoint.recovery_key_sha256",
-             "SHA-256 of the recovery public key, in hex: the only key a DEK is exported to. Empty: no export.",
-             &recovery_key_sha256, "", 0);
-  DefineCustomEnumVariable("trustpoint.cipher", "Suite of new values.",
-                           "aes-256-gcm saves 12 bytes a value and is good for 2^32 values of one DEK at most.",
-                           &cipher, static_cast<int>(envelope::Suite::kXaes256Gcm), kCiphers, PGC_SUSET, 0, nullptr,
-                           nullptr, nullptr);
+  DefineText(
+      "trustpoint.recovery_key_sha256",
+      "SHA-256 of the recovery public key, in hex: the only key a DEK is exported to. Empty: no export.",
+      &recovery_key_sha256, "", 0);
+  DefineCustomEnumVariable(
+      "trustpoint.cipher", "Suite of new values.",
+      "aes-256-gcm saves 12 bytes a value and is good for 2^32 values of one DEK at most.", &cipher,
+      static_cast<int>(envelope::Suite::kXaes256Gcm), kCiphers, PGC_SUSET, 0, nullptr, nullptr, nullptr);
   DefineCustomIntVariable("trustpoint.dek_cache_ttl", "Longest time that a backend uses a cached DEK.",
                           "0: as long as the backend lives.", &dek_cache_ttl, 0, 0, INT_MAX / 1000, PGC_SUSET,
                           GUC_UNIT_S, nullptr, nullptr, nullptr);
-  DefineCustomEnumVariable("trustpoint.audit", "Which uses of keys are written to the server log.", nullptr, &audit,
-                           static_cast<int>(Audit::kKeys), kAudits, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomEnumVariable("trustpoint.audit", "Which uses of keys are written to the server log.", nullptr,
+                           &audit, static_cast<int>(Audit::kKeys), kAudits, PGC_SUSET, 0, nullptr, nullptr,
+                           nullptr);
 #if PG_VERSION_NUM >= 150000
   MarkGUCPrefixReserved("trustpoint");
 #else

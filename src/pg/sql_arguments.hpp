@@ -9,7 +9,8 @@ namespace trustpoint::pg {
 // Raises 22004 for NULL. STRICT would return NULL instead and silently lose a secret.
 inline void RequireArgument(FunctionCallInfo fcinfo, int number, const char* name) {
   if (PG_ARGISNULL(number))
-    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"%s\" must not be NULL", name)));
+    ereport(ERROR,
+            (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"%s\" must not be NULL", name)));
 }
 
 // The bytes of a bytea, detoasted.

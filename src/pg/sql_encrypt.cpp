@@ -145,7 +145,8 @@ TP_SQL_FUNCTION(tp_rewrap) {
   LockForEncryption();
   RefreshKeys(fcinfo);
   const keyring::CachedDek* old_dek = DekForId(Purpose::kData, old_value.key_id, Capability::kRewrap);
-  const keyring::CachedDek* new_dek = DekForName(Purpose::kData, old_dek->row.name_view(), Capability::kRewrap);
+  const keyring::CachedDek* new_dek =
+      DekForName(Purpose::kData, old_dek->row.name_view(), Capability::kRewrap);
   AuditValue("tp_rewrap", new_dek->row.name, new_dek->row.id);
   struct varlena* result = AllocateVarlena(old_value.ciphertext.size() + envelope::Overhead(suite));
   Backend& backend = ThisBackend();
@@ -158,7 +159,8 @@ TP_SQL_FUNCTION(tp_rewrap) {
       backend.sealer.Seal(*new_dek->dek, suite, new_dek->row.id, context.bytes(), plaintext, content);
   });
   if (!authentic) RaiseNotAuthentic();
-  if (old_dek == new_dek && old_value.suite == suite) {  // it is there already: no new row version for nothing
+  if (old_dek == new_dek &&
+      old_value.suite == suite) {  // it is there already: no new row version for nothing
     pfree(result);
     PG_RETURN_DATUM(PG_GETARG_DATUM(0));
   }

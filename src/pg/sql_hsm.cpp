@@ -1,6 +1,7 @@
 // tp_hsm_*: the module, its slots and mechanisms, the token's initialisation and login.
 #include "pg/audit.hpp"
 #include "pg/backend.hpp"
+#include "pg/catalog.hpp"
 #include "pg/postgres.hpp"
 #include "pg/result_row.hpp"
 #include "pg/settings.hpp"
@@ -40,18 +41,12 @@ constexpr FlagName kTokenFlags[] = {
 };
 
 constexpr FlagName kMechanismFlags[] = {
-    {CKF_HW, "hardware"},
-    {CKF_ENCRYPT, "encrypt"},
-    {CKF_DECRYPT, "decrypt"},
-    {CKF_DIGEST, "digest"},
-    {CKF_SIGN, "sign"},
-    {CKF_SIGN_RECOVER, "sign_recover"},
-    {CKF_VERIFY, "verify"},
-    {CKF_VERIFY_RECOVER, "verify_recover"},
-    {CKF_GENERATE, "generate"},
-    {CKF_GENERATE_KEY_PAIR, "generate_key_pair"},
-    {CKF_WRAP, "wrap"},
-    {CKF_UNWRAP, "unwrap"},
+    {CKF_HW, "hardware"},       {CKF_ENCRYPT, "encrypt"},
+    {CKF_DECRYPT, "decrypt"},   {CKF_DIGEST, "digest"},
+    {CKF_SIGN, "sign"},         {CKF_SIGN_RECOVER, "sign_recover"},
+    {CKF_VERIFY, "verify"},     {CKF_VERIFY_RECOVER, "verify_recover"},
+    {CKF_GENERATE, "generate"}, {CKF_GENERATE_KEY_PAIR, "generate_key_pair"},
+    {CKF_WRAP, "wrap"},         {CKF_UNWRAP, "unwrap"},
     {CKF_DERIVE, "derive"},
 };
 
@@ -95,7 +90,8 @@ TP_SQL_FUNCTION(tp_hsm_info) {
 TP_SQL_FUNCTION(tp_hsm_slots) {
   Backend& backend = ThisBackend();
   RunOnToken(Level::kModule, Gate::kHeld, [&](Connection& connection) {
-    connection.Run(Level::kModule, [&](Session& session) { backend.slots = pkcs11::ListSlots(session.module()); });
+    connection.Run(Level::kModule,
+                   [&](Session& session) { backend.slots = pkcs11::ListSlots(session.module()); });
   });
   InitMaterializedSRF(fcinfo, 0);
   for (std::size_t i = 0; i < backend.slots.size(); ++i) {
@@ -141,9 +137,16 @@ TP_SQL_FUNCTION(tp_hsm_mechanisms) {
 TP_SQL_FUNCTION(tp_hsm_init_token) {
   const Utf8 label = TextArgument(fcinfo, 0, "label");
   const CK_SLOT_ID slot = PG_ARGISNULL(1) ? kAnySlot : static_cast<CK_SLOT_ID>(PG_GETARG_INT64(1));
+  if (!PG_ARGISNULL(1) && PG_GETARG_INT64(1) < 0)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a slot has no negative number"),
+                    errhint("tp_hsm_slots() lists them.")));
   RequireArgument(fcinfo, 2, "force");
   const bool force = PG_GETARG_BOOL(2);
   PreventCommandIfReadOnly("tp_hsm_init_token()");
+  FindTables(fcinfo);
+  if (!RoleIsOwner(GetUserId()))
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("only the owner of the extension and superusers may initialise a token")));
   Backend& backend = ThisBackend();
   RunOnToken(Level::kModule, Gate::kHeld, [&](Connection& connection) {
     connection.Run(Level::kModule, [&](Session& session) {

@@ -1,5 +1,5 @@
-// tp_setup, tp_create_dek, tp_rotate_dek, tp_verify_keys, tp_load_dek, tp_forget_keys, and the trigger that tells every
-// backend of a change.
+// tp_setup, tp_create_dek, tp_rotate_dek, tp_verify_keys, tp_load_dek, tp_forget_keys, and the trigger that
+// tells every backend of a change.
 #include <optional>
 
 #include "crypto/random.hpp"
@@ -90,17 +90,22 @@ bool ConcernsKey(base::ErrorCode code) {
          code == ErrorCode::kExists;
 }
 
-// Opens each row on the token; problems[i].message stays empty where all is well. Can be cancelled between two rows.
+// Opens each row on the token; problems[i].message stays empty where all is well. Can be cancelled between
+// two rows.
 void VerifyAll(const DekRow* rows, int count, base::Failure* problems) {
   auto* keks = static_cast<KekRow*>(palloc(sizeof(KekRow) * (count + 1)));
-  for (int i = 0; i < count; ++i) keks[i] = KekOf(rows[i]);
+  for (int i = 0; i < count; ++i)
+    if (rows[i].state != keyring::DekState::kDestroyed && !ReadKek(rows[i].kek_id, &keks[i]))
+      snprintf(problems[i].message, sizeof problems[i].message, "the KEK of DEK %u is not in tp_kek",
+               rows[i].id);
   int next = 0;
   while (next < count) {
     CHECK_FOR_INTERRUPTS();
     RunOnToken(Level::kLogin, Gate::kForStart, [&](Connection& connection) {
       connection.Run(Level::kLogin, [&](Session& session) {
         for (; next < count && !InterruptPending; ++next) {
-          if (rows[next].state == keyring::DekState::kDestroyed) continue;
+          if (rows[next].state == keyring::DekState::kDestroyed || problems[next].message[0] != '\0')
+            continue;
           try {
             keyring::Kek kek(session, keks[next]);
             (void)keyring::OpenDek(kek, rows[next]);
@@ -154,9 +159,10 @@ TP_SQL_FUNCTION(tp_create_dek) {
   DekRow row;
   bool exists;
   if (ReadActiveDek(purpose, name.view(), &row, &exists) || exists)
-    ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-                    errmsg("there is a DEK with this name for purpose \"%s\"", envelope::PurposeName(purpose)),
-                    errhint("A new version of it is made by tp_rotate_dek.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_DUPLICATE_OBJECT),
+             errmsg("there is a DEK with this name for purpose \"%s\"", envelope::PurposeName(purpose)),
+             errhint("A new version of it is made by tp_rotate_dek.")));
   const std::uint32_t id = CreateDek(NewestKek(), purpose, name.view());
   AuditKey("create_dek", name.data, id);
   PG_RETURN_INT32(static_cast<int32>(id));
@@ -170,9 +176,10 @@ TP_SQL_FUNCTION(tp_rotate_dek) {
   DekRow row;
   bool exists;
   if (!ReadActiveDek(purpose, name.view(), &row, &exists) && !exists)
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                    errmsg("there is no DEK with this name for purpose \"%s\"", envelope::PurposeName(purpose)),
-                    errhint("The first version is made by tp_create_dek.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_OBJECT),
+             errmsg("there is no DEK with this name for purpose \"%s\"", envelope::PurposeName(purpose)),
+             errhint("The first version is made by tp_create_dek.")));
   const KekRow kek = NewestKek();
   RetireDeks(purpose, name.view());
   const std::uint32_t id = CreateDek(kek, purpose, name.view());
@@ -223,7 +230,8 @@ TP_SQL_FUNCTION(tp_forget_keys) {
 // transaction: sent at commit, dropped at rollback.
 TP_SQL_FUNCTION(tp_keys_changed) {
   if (!CALLED_AS_TRIGGER(fcinfo))
-    ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("tp_keys_changed is a trigger")));
+    ereport(ERROR,
+            (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("tp_keys_changed is a trigger")));
   auto* trigger = reinterpret_cast<TriggerData*>(fcinfo->context);
   CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
   return PointerGetDatum(nullptr);  // an AFTER trigger

@@ -69,8 +69,9 @@ TP_SQL_FUNCTION(tp_hsm_login) {
   Backend& backend = ThisBackend();
   if (RoleIsOwner(GetUserId()))
     RunOnToken(Level::kModule, Gate::kHeld, [&](Connection&) { backend.pin_memo.Clear(); });
-  RunOnToken(Level::kLogin, Gate::kForStart,
-             [&](Connection& connection) { connection.Run(Level::kLogin, [&](Session&) { backend.keep_session = true; }); });
+  RunOnToken(Level::kLogin, Gate::kForStart, [&](Connection& connection) {
+    connection.Run(Level::kLogin, [&](Session&) { backend.keep_session = true; });
+  });
   PG_RETURN_VOID();
 }
 

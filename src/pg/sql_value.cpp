@@ -15,7 +15,8 @@ extern "C" {
 
 namespace trustpoint::pg {
 
-// tp_context(VARIADIC parts text[]) RETURNS text: "<bytes of UTF-8>:<part>" for each, so that no two lists are alike.
+// tp_context(VARIADIC parts text[]) RETURNS text: "<bytes of UTF-8>:<part>" for each, so that no two lists
+// are alike.
 TP_SQL_FUNCTION(tp_context) {
   RequireArgument(fcinfo, 0, "parts");
   ArrayType* parts = PG_GETARG_ARRAYTYPE_P(0);
@@ -27,8 +28,9 @@ TP_SQL_FUNCTION(tp_context) {
   initStringInfo(&context);
   for (int i = 0; i < count; ++i) {
     if (nulls[i])
-      ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("part %d of the context is NULL", i + 1),
-                      errhint("A context of NULL would bind nothing. Use coalesce where a part may be missing.")));
+      ereport(ERROR,
+              (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("part %d of the context is NULL", i + 1),
+               errhint("A context of NULL would bind nothing. Use coalesce where a part may be missing.")));
     const text* part = DatumGetTextPP(values[i]);
     const int size = static_cast<int>(VARSIZE_ANY_EXHDR(part));
     appendStringInfo(&context, "%zu:", ToUtf8({VARDATA_ANY(part), static_cast<size_t>(size)}).size);

@@ -20,16 +20,16 @@ const char* QualifiedName(Oid table) {
   return quote_qualified_identifier(get_namespace_name(KnownTables().schema), get_rel_name(table));
 }
 
-// One statement on tables of ours, named in full, as their owner and with a search_path that nobody else can write
-// to. An error restores user and settings with the (sub)transaction.
+// One statement on tables of ours, named in full, as their owner and with a search_path that nobody else can
+// write to. An error restores user and settings with the (sub)transaction.
 void Execute(const char* statement, int count, Oid* types, Datum* values) {
   Oid user;
   int security;
   GetUserIdAndSecContext(&user, &security);
   const int nest_level = NewGUCNestLevel();
   SetUserIdAndSecContext(TablesOwner(), security | SECURITY_LOCAL_USERID_CHANGE);
-  (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                          false);
+  (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                          true, 0, false);
   SPI_connect();
   if (SPI_execute_with_args(statement, count, types, values, nullptr, false, 0) < 0)
     elog(ERROR, "could not write to the tables of trustpoint");

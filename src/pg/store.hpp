@@ -6,8 +6,8 @@
 
 namespace trustpoint::pg {
 
-// What a function that changes keys begins with: refuses a standby and a read-only transaction, then keeps other
-// changes of keys in this database away until the transaction ends. function is named in the refusals.
+// What a function that changes keys begins with: refuses a standby and a read-only transaction, then keeps
+// other changes of keys in this database away until the transaction ends. function is named in the refusals.
 void BeginKeyChange(FunctionCallInfo fcinfo, const char* function);
 
 void InsertKek(const keyring::KekRow& row);

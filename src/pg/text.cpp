@@ -28,8 +28,9 @@ struct Converted {
 Converted Convert(std::string_view source, int from, int to) {
   const Oid conversion = FindDefaultConversionProc(from, to);
   if (!OidIsValid(conversion))
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
-                    errmsg("no conversion between %s and %s", pg_encoding_to_char(from), pg_encoding_to_char(to))));
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_FUNCTION),
+             errmsg("no conversion between %s and %s", pg_encoding_to_char(from), pg_encoding_to_char(to))));
   const size_t room = source.size() * MAX_CONVERSION_GROWTH + 1;
   if (!AllocSizeIsValid(room))
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("text is too large to convert to UTF-8"),
@@ -54,9 +55,10 @@ void WipeAndFree(char* data, size_t size) {
 }
 
 [[noreturn]] void RaiseUntranslatable() {
-  ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-                  errmsg("the text has a character that has no place in encoding %s", GetDatabaseEncodingName()),
-                  errhint("Read it with tp_decrypt_bytea, or from a database with encoding UTF8.")));
+  ereport(ERROR,
+          (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+           errmsg("the text has a character that has no place in encoding %s", GetDatabaseEncodingName()),
+           errhint("Read it with tp_decrypt_bytea, or from a database with encoding UTF8.")));
   pg_unreachable();
 }
 

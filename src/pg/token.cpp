@@ -26,7 +26,8 @@ bool ContainOnToken(Failure* failure, Body&& body) {
   return done;
 }
 
-// A process that dies inside C_Login can destroy a SoftHSM token, and SIGQUIT is not in PostgreSQL's own mask.
+// A process that dies inside C_Login can destroy a SoftHSM token, and SIGQUIT is not in PostgreSQL's own
+// mask.
 template <class Body>
 bool ContainUnkillable(Failure* failure, Body&& body) {
   sigset_t all, before;

@@ -1,4 +1,5 @@
-// Operations on the token, from the PostgreSQL layer: start behind the gate, waits that can be cancelled, retries.
+// Operations on the token, from the PostgreSQL layer: start behind the gate, waits that can be cancelled,
+// retries.
 #pragma once
 
 #include "base/error.hpp"
@@ -21,15 +22,16 @@ void RunUntilDone(pkcs11::Level level, Gate gate, Call call, void* body);
 
 }  // namespace internal
 
-// Runs body(connection), which may ask for a start (kNeedStart) or for time (kBusy) and then runs again. level: how far
-// a start must bring the connection for this body. A session that was opened for it is given back afterwards, unless
-// tp_hsm_login() asked to keep one. May ereport; the body must not.
+// Runs body(connection), which may ask for a start (kNeedStart) or for time (kBusy) and then runs again.
+// level: how far a start must bring the connection for this body. A session that was opened for it is given
+// back afterwards, unless tp_hsm_login() asked to keep one. May ereport; the body must not.
 template <class Body>
 void RunOnToken(pkcs11::Level level, Gate gate, Body&& body) {
   using Plain = std::remove_reference_t<Body>;
   static_assert(std::is_trivially_destructible_v<Plain>, "capture by reference");
   internal::RunUntilDone(
-      level, gate, [](void* b, pkcs11::Connection& connection) { (*static_cast<Plain*>(b))(connection); }, &body);
+      level, gate, [](void* b, pkcs11::Connection& connection) { (*static_cast<Plain*>(b))(connection); },
+      &body);
 }
 
 }  // namespace trustpoint::pg

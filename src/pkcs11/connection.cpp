@@ -14,8 +14,6 @@ using base::ErrorCode;
 
 constexpr unsigned kFirstWaitMs = 10;
 
-bool Spend(int& left) { return left > 0 && left-- > 0; }
-
 Error NeedStart() { return Error(ErrorCode::kNeedStart, "the token must be started"); }
 
 // The same failure, once it is known to mean this.
@@ -52,6 +50,12 @@ void Connection::Configure(const Config& config) {
 void Connection::BeginOperation() noexcept {
   budget_ = {};
   fresh_ = false;
+}
+
+bool Connection::Spend(int* left) noexcept {
+  if (*left == 0) return false;
+  --*left;
+  return true;
 }
 
 bool Connection::started() const noexcept {
@@ -111,7 +115,7 @@ void Connection::Recover(const Error& error) {
   const bool may_rerun = !work_ || !work_->sent();
   const char* const function = work_ ? work_->failed_in() : "";
   const bool missing = rv == CKR_OK && error.code() == ErrorCode::kNotFound && level_ >= Level::kToken;
-  // A finished login lets the question be asked only while the session is there.
+  // Asked in the session that missed the object, so before it is dropped.
   const bool logged_out = missing && level_ == Level::kLogin && work_ && LoginLost(*work_);
   DropWork();  // an operation may still be active in it
   if (rv == CKR_OK && !missing) throw error;
@@ -121,11 +125,11 @@ void Connection::Recover(const Error& error) {
     case Recovery::kNone:
       throw error;
     case Recovery::kReopen:
-      if (may_rerun && Spend(budget_.reopen)) return;
+      if (may_rerun && Spend(&budget_.reopen)) return;
       throw error;
     case Recovery::kRefind:
       ++epoch_;
-      if (may_rerun && Spend(budget_.refind)) return;
+      if (may_rerun && Spend(&budget_.refind)) return;
       if (TokenAnswers(*module_, token_.slot)) throw error;
       RecoverDevice(error, may_rerun);
     case Recovery::kLogin:
@@ -143,14 +147,14 @@ void Connection::Recover(const Error& error) {
 
 void Connection::RecoverLogin(const Error& error, bool may_rerun) {
   DropSessions();
-  if (may_rerun && Spend(budget_.login)) throw NeedStart();
+  if (may_rerun && Spend(&budget_.login)) throw NeedStart();
   throw error;
 }
 
 void Connection::RecoverDevice(const Error& error, bool may_rerun) {
   reinitialize_ = true;
   ++epoch_;
-  if (may_rerun && Spend(budget_.reinitialize)) throw NeedStart();
+  if (may_rerun && Spend(&budget_.reinitialize)) throw NeedStart();
   if (error.code() == ErrorCode::kTokenUnreachable) throw error;
   throw Reworded(error, ErrorCode::kTokenUnreachable, "the token cannot be reached");
 }

@@ -114,6 +114,8 @@ class Connection {
     Connection& connection_;
   };
 
+  static bool Spend(int* left) noexcept;
+
   // For Run.
   Session& Enter(Level level);
   void OpenWork();

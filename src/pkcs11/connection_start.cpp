@@ -94,7 +94,8 @@ void Connection::Login() {
     CheckPinFlags(token_);
     const Pin pin = ReadPin(config_.pin_file, kPinSetting);
     CheckPinLength(token_, pin, kPinSetting);
-    // A module may keep what it read of the token at C_Initialize. SoftHSM then refuses a PIN that was changed since.
+    // A module may keep what it read of the token at C_Initialize. SoftHSM then refuses a PIN that was
+    // changed since.
     if (!fresh_ && pin_file_ != pin.file) {
       InitializeModule();
       OpenToken();
@@ -128,17 +129,16 @@ void Connection::SendPin(const Pin& pin) {
 void Connection::RecoverStart(const Error& error) {
   const CK_RV rv = error.token_code();
   if (IsHalfWritten(rv)) WaitForToken(error);
-  const auto spend = [](int& left) { return left > 0 && left-- > 0; };
   switch (ClassOf(rv)) {
     case Class::kDevice:
     case Class::kDeviceOrData:
       reinitialize_ = true;
-      if (spend(budget_.reinitialize)) return;
+      if (Spend(&budget_.reinitialize)) return;
       throw error;
     case Class::kSession:
     case Class::kHandle:
     case Class::kLogin:
-      if (spend(budget_.reopen)) return;
+      if (Spend(&budget_.reopen)) return;
       throw error;
     case Class::kResources:
       WaitForResources(error, true);

@@ -69,7 +69,14 @@ void Module::Initialize(const std::string& init_args) {
     rv = CallInitialize();
   }
   foreign_ = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED;
-  if (!foreign_) Check(rv, "C_Initialize");
+  if (!foreign_ && rv != CKR_OK) {
+    const Error error = MakeError(rv, "C_Initialize");
+    throw Error(
+        error.code(), "the PKCS#11 module could not be initialised", error.failure().detail,
+        "Check trustpoint.module_environment and trustpoint.module_init_args, and that the server may read "
+        "the module's configuration and the token's files.")
+        .WithTokenCode(rv);
+  }
   owner_ = getpid();
   epoch_ = ++last_epoch;
 }

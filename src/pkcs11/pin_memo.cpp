@@ -103,11 +103,15 @@ void PinMemo::Check(const std::string& module, const std::string& token_serial, 
   const Record* record = FindRecord(&content, PlaceOf(content, module, token_serial));
   if (!record || !record->Stands() || !record->IsOf(Mac(content, pin.text.view()), pin.file)) return;
   if (record->state == kRefused)
-    throw Error(ErrorCode::kTokenRefused, "the token refused this PIN before; it was not sent again",
-                "Token serial " + token_serial + ".", "Put the right PIN into the PIN file.");
-  throw Error(ErrorCode::kTokenRefused, "a login with this PIN was cut off twice; it was not sent again",
-              "Token serial " + token_serial + ".",
-              "Make sure that the PIN is right and not locked, then have the refused PIN forgotten.");
+    throw Error(
+        ErrorCode::kTokenRefused, "the token refused this PIN before; it was not sent again",
+        "Token serial " + token_serial + ".",
+        "Put the right PIN into the PIN file. If this one is right by now, the owner's tp_hsm_login() sends "
+        "it once more.");
+  throw Error(
+      ErrorCode::kTokenRefused, "a login with this PIN was cut off twice; it was not sent again",
+      "Token serial " + token_serial + ".",
+      "Make sure that the PIN is right and not locked; then the owner's tp_hsm_login() sends it once more.");
 }
 
 void PinMemo::Begin(const std::string& module, const std::string& token_serial, const Pin& pin) {

@@ -5,10 +5,12 @@ use strict;
 use warnings;
 use Exporter 'import';
 use File::Spec;
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(new_cluster set_up write_pin token_folder make_token_folder softhsm_conf);
+our @EXPORT = qw(new_cluster set_up write_pin token_folder make_token_folder softhsm_conf session ask try_sql
+  answer_and_errors pkcs11_tool);
 
 use constant { PIN => '1234', SO_PIN => '12345678' };
 
@@ -64,6 +66,55 @@ sub set_up {
     my $tokens = $node->safe_psql($database, 'SELECT count(*) FROM tp_hsm_slots() WHERE initialized');
     $node->safe_psql($database, "SELECT tp_hsm_init_token('tp')") if $tokens == 0;
     return $node->safe_psql($database, 'SELECT tp_setup()');
+}
+
+# A psql session that lives through errors. Close it with quit.
+sub session {
+    my ($node, $database, %option) = @_;
+    return $node->background_psql(
+        $database // 'postgres',
+        on_error_stop => 0,
+        extra_params => [ '-v', 'VERBOSITY=verbose', $option{role} ? ('-U', $option{role}) : () ]);
+}
+
+# What a session answers: its rows, or "SQLSTATE: message" of the first error.
+sub ask {
+    my ($session, $sql) = @_;
+    $session->{stderr} = '';
+    my $rows = $session->query($sql);
+    return $session->{stderr} =~ /ERROR:  (\w{5}: .*)/ ? $1 : $rows;
+}
+
+# The same from a new backend, and all that psql wrote to stderr.
+sub answer_and_errors {
+    my ($node, $database, $sql, %option) = @_;
+    my ($code, $rows, $errors) = $node->psql($database, $sql,
+        on_error_stop => 0,
+        extra_params => [ '-v', 'VERBOSITY=verbose', $option{role} ? ('-U', $option{role}) : () ]);
+    return ($errors =~ /ERROR:  (\w{5}: .*)/ ? $1 : $rows, $errors);
+}
+
+# The same from a new backend.
+sub try_sql {
+    my ($answer) = answer_and_errors(@_);
+    return $answer;
+}
+
+# Runs pkcs11-tool as the token's user; returns what it printed.
+sub pkcs11_tool {
+    my ($node, @arguments) = @_;
+    my $folder = token_folder($node);
+    local $ENV{SOFTHSM2_CONF} = "$folder/softhsm2.conf";
+    my ($out, $errors) = ('', '');
+    my @command = ('pkcs11-tool', '--module', softhsm_module(), '--login', '--pin', PIN, '--token-label', 'tp');
+    IPC::Run::run([ @command, @arguments ], '>', \$out, '2>', \$errors) or die "pkcs11-tool @arguments: $errors";
+    return $out;
+}
+
+sub softhsm_module {
+    my ($found) = grep { -r } map { "$_/libsofthsm2.so" }
+      qw(/usr/lib/softhsm /usr/lib64/softhsm /usr/lib64/pkcs11 /usr/local/lib/softhsm);
+    return $found // die 'libsofthsm2.so not found';
 }
 
 1;

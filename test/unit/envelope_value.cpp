@@ -77,6 +77,17 @@ TEST(Value, KeyIdIsAPositiveInteger) {
     EXPECT_FALSE(Parse(Make(Suite::kXaes256Gcm, id, 0)));
 }
 
+TEST(Value, IsKnownToBeWellFormedFromItsHeaderAndSizeAlone) {
+  for (const Suite suite : kSuites) {
+    const test::Buffer stored = Make(suite, 1, 0);
+    const base::Bytes header = base::Bytes(stored).first(kHeaderSize);
+    EXPECT_TRUE(IsWellFormed(header, Overhead(suite)));
+    EXPECT_TRUE(IsWellFormed(header, std::size_t{1} << 30));
+    EXPECT_FALSE(IsWellFormed(header, Overhead(suite) - 1));
+    EXPECT_FALSE(IsWellFormed(header.first(kHeaderSize - 1), Overhead(suite)));
+  }
+}
+
 TEST(Value, AadHeadHoldsVersionSuiteAndKeyId) {
   EXPECT_EQ(test::ToHex(AadHead(Suite::kXaes256Gcm, 0x01020304)),
             "747031"

@@ -116,6 +116,9 @@ TEST_F(ConnectionTest, SetsTheEnvironmentAgainBeforeEveryInitialise) {
   Connection connection(memo_.get());
   Use(connection);
   EXPECT_EQ(connection.token().label, kLabel);
+  connection.module().Finalize();
+  unsetenv("SOFTHSM2_CONF");
+  Use(connection);
 
   Folder other;
   std::filesystem::create_directory(other.path() / "tokens");

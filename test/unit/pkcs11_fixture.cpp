@@ -66,8 +66,9 @@ pkcs11::Primitives FakePrimitives() { return {FakeHmac, FakeRandom}; }
 
 TokenTest::TokenTest() {
   std::filesystem::create_directory(folder_.path() / "tokens");
-  const std::string conf = folder_.Write("softhsm2.conf", "directories.tokendir = " + folder_.File("tokens") +
-                                                              "\nobjectstore.backend = file\nlog.level = ERROR\n");
+  const std::string conf =
+      folder_.Write("softhsm2.conf", "directories.tokendir = " + folder_.File("tokens") +
+                                         "\nobjectstore.backend = file\nlog.level = ERROR\n");
   setenv("SOFTHSM2_CONF", conf.c_str(), 1);
   script_ = std::make_unique<ScriptedToken>(SoftHsmApi());
   memo_ = std::make_unique<pkcs11::PinMemo>(folder_.File("memo"), 1, FakePrimitives());
@@ -111,7 +112,8 @@ void TokenTest::ShowTokens() {
 void TokenTest::Use(pkcs11::Connection& connection, pkcs11::Level level) {
   Run(connection, level, [](pkcs11::Session& session) {
     CK_BYTE random[8];
-    session.Check(session.api()->C_GenerateRandom(session.handle(), random, sizeof random), "C_GenerateRandom");
+    session.Check(session.api()->C_GenerateRandom(session.handle(), random, sizeof random),
+                  "C_GenerateRandom");
   });
 }
 

@@ -36,7 +36,8 @@ class Folder {
 };
 
 pkcs11::Pin MakePin(std::string_view text, std::uint64_t inode = 1);
-pkcs11::Primitives FakePrimitives();  // keyed, and different for different input: enough to test what is stored
+pkcs11::Primitives
+FakePrimitives();  // keyed, and different for different input: enough to test what is stored
 
 // What a failing body threw; nullopt when it did not fail.
 template <class Body>
@@ -49,12 +50,12 @@ std::optional<base::Error> ErrorOf(Body&& body) {
   return std::nullopt;
 }
 
-#define EXPECT_ERROR(wanted, body)                                                        \
-  do {                                                                                    \
-    const auto raised = ::trustpoint::test::ErrorOf([&] { body; });                       \
-    ASSERT_TRUE(raised) << "no error";                                                    \
-    EXPECT_EQ(raised->code(), ::trustpoint::base::ErrorCode::wanted)                      \
-        << raised->what() << " / " << raised->failure().detail;                           \
+#define EXPECT_ERROR(wanted, body)                                   \
+  do {                                                               \
+    const auto raised = ::trustpoint::test::ErrorOf([&] { body; });  \
+    ASSERT_TRUE(raised) << "no error";                               \
+    EXPECT_EQ(raised->code(), ::trustpoint::base::ErrorCode::wanted) \
+        << raised->what() << " / " << raised->failure().detail;      \
   } while (false)
 
 // A SoftHSM of its own for each test, with one token, behind a ScriptedToken.
@@ -67,8 +68,8 @@ class TokenTest : public ::testing::Test {
   std::unique_ptr<pkcs11::Connection> Connect();
   // A new token in the free slot, behind the back of all connections. Finalises the module.
   void CreateToken(const std::string& label);
-  void HideTokens();   // takes the folder away
-  void ShowTokens();   // and brings it back
+  void HideTokens();  // takes the folder away
+  void ShowTokens();  // and brings it back
   void SetPin(std::string_view pin) { folder_.Write("pin", std::string(pin) + "\n"); }
 
   // The loop of the caller: starts and waits as asked, without really waiting.

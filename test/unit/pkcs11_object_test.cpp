@@ -24,8 +24,9 @@ class ObjectTest : public TokenTest {
     attributes.Add(CKA_CLASS, CK_ULONG{CKO_DATA}).Add(CKA_TOKEN, true).Add(CKA_LABEL, label);
     attributes.Add(CKA_VALUE, std::string_view(std::string(size, 'v')));
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-    session.Check(session.api()->C_CreateObject(session.handle(), attributes.data(), attributes.size(), &handle),
-                  "C_CreateObject");
+    session.Check(
+        session.api()->C_CreateObject(session.handle(), attributes.data(), attributes.size(), &handle),
+        "C_CreateObject");
     return handle;
   }
   static Template ByLabel(std::string_view label) {
@@ -41,7 +42,10 @@ TEST(TemplateTest, OwnsWhatItPointsTo) {
   Template attributes;
   {
     std::string gone = "label";
-    attributes.Add(CKA_LABEL, gone).Add(CKA_TOKEN, true).Add(CKA_VALUE_LEN, CK_ULONG{32}).Add(CKA_ID, "literal");
+    attributes.Add(CKA_LABEL, gone)
+        .Add(CKA_TOKEN, true)
+        .Add(CKA_VALUE_LEN, CK_ULONG{32})
+        .Add(CKA_ID, "literal");
     gone = "XXXXX";
   }
   Template moved = std::move(attributes);

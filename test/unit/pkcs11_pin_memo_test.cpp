@@ -16,7 +16,9 @@ constexpr const char* kSerial = "serial 1";
 class PinMemoTest : public ::testing::Test {
  protected:
   // Each stands for a process of its own.
-  PinMemo Memo(std::uint64_t server_start = 1) { return PinMemo(folder_.File("memo"), server_start, FakePrimitives()); }
+  PinMemo Memo(std::uint64_t server_start = 1) {
+    return PinMemo(folder_.File("memo"), server_start, FakePrimitives());
+  }
   void Refuse(const Pin& pin, const char* serial = kSerial) {
     PinMemo memo = Memo();
     memo.Begin(kModule, serial, pin);

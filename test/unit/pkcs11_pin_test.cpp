@@ -1,6 +1,7 @@
 #include "pkcs11/pin.hpp"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "pkcs11/token.hpp"
@@ -22,7 +23,8 @@ TEST(PinFile, GivesItsFirstLineWithoutTheEnd) {
   EXPECT_EQ(Read(folder.Write("b", "1234")), "1234");
   EXPECT_EQ(Read(folder.Write("c", "1234\r\nnext\n")), "1234");
   EXPECT_EQ(Read(folder.Write("d", " user:pass word \n")), " user:pass word ");
-  EXPECT_EQ(Read(folder.Write("e", std::string(255, 'x') + "\n" + std::string(9000, 'y'))), std::string(255, 'x'));
+  EXPECT_EQ(Read(folder.Write("e", std::string(255, 'x') + "\n" + std::string(9000, 'y'))),
+            std::string(255, 'x'));
 }
 
 TEST(PinFile, IsRefusedWhenNotSetMissingEmptyOrTooLong) {
@@ -53,6 +55,25 @@ TEST(PinFile, OfRootMayBeReadByAGroup) {
   EXPECT_ERROR(kNotConfigured, Read(file));
 }
 
+TEST(PinFile, OfTheServersUserMayNotBeReadByAGroup) {
+  const Folder folder;
+  const std::string file = folder.Write("pin", "1234", 0640);
+  const pid_t child = fork();
+  if (child == 0) {
+    if (geteuid() == 0) {  // become an ordinary user, whose file it is
+      if (chmod(folder.path().c_str(), 0711) != 0 || chown(file.c_str(), 65534, 65534) != 0 ||
+          seteuid(65534) != 0)
+        _exit(2);
+    }
+    const bool refused = ErrorOf([&] { Read(file); }).has_value();
+    const bool taken = chmod(file.c_str(), 0600) == 0 && Read(file) == "1234";
+    _exit(refused && taken ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
 TEST(PinFile, OfAnotherUserIsRefused) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
   const Folder folder;
@@ -73,7 +94,8 @@ TEST(PinFile, MayBeALinkButNotAFolderOrAPipe) {
 
 TEST(PinFile, NamesItsSettingAndNeverItsContent) {
   const Folder folder;
-  const auto error = ErrorOf([&] { ReadPin(folder.Write("pin", std::string(300, '7')), "trustpoint.so_pin_file"); });
+  const auto error =
+      ErrorOf([&] { ReadPin(folder.Write("pin", std::string(300, '7')), "trustpoint.so_pin_file"); });
   ASSERT_TRUE(error);
   EXPECT_NE(std::string(error->what()).find("trustpoint.so_pin_file"), std::string::npos);
   EXPECT_EQ(std::string(error->failure().detail).find("777"), std::string::npos);

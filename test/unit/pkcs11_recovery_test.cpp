@@ -20,7 +20,8 @@ class RecoveryTest : public TokenTest {
       ++runs_;
       if (send) session.MarkSent();
       CK_BYTE random[8];
-      session.Check(session.api()->C_GenerateRandom(session.handle(), random, sizeof random), "C_GenerateRandom");
+      session.Check(session.api()->C_GenerateRandom(session.handle(), random, sizeof random),
+                    "C_GenerateRandom");
     });
   }
   int Opened() const { return script_->Calls("C_OpenSession"); }
@@ -50,7 +51,8 @@ TEST_F(RecoveryTest, ReopensOnlyOnceAnOperation) {
 }
 
 TEST_F(RecoveryTest, SurvivesASessionThatIsReallyGone) {
-  connection_->Run(Level::kLogin, [&](Session& session) { script_->api()->C_CloseSession(session.handle()); });
+  connection_->Run(Level::kLogin,
+                   [&](Session& session) { script_->api()->C_CloseSession(session.handle()); });
   Operate();
   EXPECT_EQ(runs_, 2);
   EXPECT_EQ(starts_, 0);
@@ -114,8 +116,8 @@ TEST_F(RecoveryTest, NoticesALogoutBehindItsBackBeforeItMissesPrivateKeys) {
 
 TEST_F(RecoveryTest, InitialisesALostDeviceAgainOnce) {
   int initialized = 1;
-  for (const CK_RV rv : {CKR_DEVICE_ERROR, CKR_DEVICE_REMOVED, CKR_TOKEN_NOT_PRESENT, CKR_CRYPTOKI_NOT_INITIALIZED,
-                         CKR_FUNCTION_FAILED, CKR_VENDOR_DEFINED | 1UL}) {
+  for (const CK_RV rv : {CKR_DEVICE_ERROR, CKR_DEVICE_REMOVED, CKR_TOKEN_NOT_PRESENT,
+                         CKR_CRYPTOKI_NOT_INITIALIZED, CKR_FUNCTION_FAILED, CKR_VENDOR_DEFINED | 1UL}) {
     const auto epoch = connection_->epoch();
     runs_ = 0;
     script_->Answer("C_GenerateRandom", rv);

@@ -13,8 +13,9 @@ void ExpectAll(std::initializer_list<CK_RV> codes, Recovery recovery, const char
 }
 
 TEST(RetryTable, ALostOrStuckSessionIsReopened) {
-  ExpectAll({CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED},
-            Recovery::kReopen);
+  ExpectAll(
+      {CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED},
+      Recovery::kReopen);
 }
 
 TEST(RetryTable, AStaleHandleIsFoundAgain) {

@@ -31,7 +31,8 @@ TEST_F(StartTest, LooksEightTimesForATokenThatIsNotThere) {
 TEST_F(StartTest, FindsATokenThatAppearsMeanwhile) {
   const auto connection = Connect();
   HideTokens();
-  script_->Before("C_Initialize", [this] { ShowTokens(); }, 4);
+  script_->Before(
+      "C_Initialize", [this] { ShowTokens(); }, 4);
   Use(*connection);
   EXPECT_EQ(waits_, 3);
 }
@@ -130,7 +131,8 @@ TEST_F(StartTest, AForkedChildKnowsOfTheWrongPinToo) {
 
 TEST_F(StartTest, NeverRetriesAnyRefusalOfAPin) {
   int logins = 0;
-  for (const CK_RV rv : {CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_PIN_EXPIRED, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE}) {
+  for (const CK_RV rv :
+       {CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_PIN_EXPIRED, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE}) {
     memo_->Clear();
     script_->Answer("C_Login", rv);
     const auto connection = Connect();
@@ -180,7 +182,8 @@ TEST_F(StartTest, SendsNoPinOfAWrongLength) {
 }
 
 TEST_F(StartTest, NeedsNoPinWhereTheTokenNeedsNoLogin) {
-  script_->EditTokenInfo([](CK_TOKEN_INFO& info) { info.flags &= ~static_cast<CK_FLAGS>(CKF_LOGIN_REQUIRED); });
+  script_->EditTokenInfo(
+      [](CK_TOKEN_INFO& info) { info.flags &= ~static_cast<CK_FLAGS>(CKF_LOGIN_REQUIRED); });
   config_.pin_file.clear();
   const auto connection = Connect();
   Use(*connection);
@@ -198,8 +201,8 @@ TEST_F(StartTest, SeesAPinThatWasChangedBehindItsBack) {
     CK_RV rv = CKR_GENERAL_ERROR;
     Run(*other, Level::kLogin, [&](Session& session) {
       std::string before = kPin, after = "another-pin";
-      rv = session.api()->C_SetPIN(session.handle(), reinterpret_cast<CK_UTF8CHAR*>(before.data()), before.size(),
-                                   reinterpret_cast<CK_UTF8CHAR*>(after.data()), after.size());
+      rv = session.api()->C_SetPIN(session.handle(), reinterpret_cast<CK_UTF8CHAR*>(before.data()),
+                                   before.size(), reinterpret_cast<CK_UTF8CHAR*>(after.data()), after.size());
     });
     _exit(rv == CKR_OK ? 0 : 1);
   }

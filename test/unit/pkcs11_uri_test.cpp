@@ -56,9 +56,10 @@ TEST(TokenUri, RefusesWhatDoesNotNameAToken) {
 }
 
 TEST(TokenUri, RefusesMalformedText) {
-  for (const char* bad : {"token=a", "PKCS11:token=a", "pkcs11:token", "pkcs11:token=%4", "pkcs11:token=%zz",
-                          "pkcs11:token=a%", "pkcs11:token=a;token=b", "pkcs11:token=a b", "pkcs11:;", "pkcs11:token=a;;",
-                          "pkcs11:token=a/b", "pkcs11:token=a?", "pkcs11:=a", "pkcs11:token=a#b"})
+  for (const char* bad :
+       {"token=a", "PKCS11:token=a", "pkcs11:token", "pkcs11:token=%4", "pkcs11:token=%zz", "pkcs11:token=a%",
+        "pkcs11:token=a;token=b", "pkcs11:token=a b", "pkcs11:;", "pkcs11:token=a;;", "pkcs11:token=a/b",
+        "pkcs11:token=a?", "pkcs11:=a", "pkcs11:token=a#b"})
     EXPECT_NE(Refusal(bad), "accepted") << bad;
 }
 

@@ -1,0 +1,170 @@
+# What goes in comes out, in every size and database encoding; what cannot come out as text is refused without a byte of it.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TrustpointCluster;
+
+my $node = new_cluster('encodings', conf => "log_error_verbosity = verbose\nlog_min_messages = debug1\n"
+      . "log_statement = none\nmax_wal_size = '4GB'\nfsync = off\n");
+my %database = (utf8 => 'UTF8', latin1 => 'LATIN1', sql_ascii => 'SQL_ASCII');
+$node->safe_psql('postgres', "CREATE DATABASE $_ TEMPLATE template0 ENCODING '$database{$_}' LOCALE 'C'") for keys %database;
+set_up($node, $_) for 'utf8', 'latin1', 'sql_ascii';
+
+# Text of a number of bytes: bytes of UTF-8 or of LATIN1, which the database takes as they are.
+my %source = (
+    utf8 => q{convert_from('\xc3a9e282ac20f09f98802041c3bf', 'UTF8')},    # e acute, euro, smiley, A, y diaeresis
+    latin1 => q{convert_from('\xe9ff204131c4a0d7', 'LATIN1')},
+    sql_ascii => q{convert_from('\xc3a9e282ac20f09f98802041c3bf', 'SQL_ASCII')});
+
+# ---- every size, in a table, with NULL
+
+for my $database (sort keys %database) {
+    for my $suite ('xaes-256-gcm', 'aes-256-gcm') {
+        my $name = "$database, $suite";
+        # Texts of n bytes: whole patterns, the rest filled with ASCII.
+        my $script = qq{
+            SET trustpoint.cipher = '$suite';
+            CREATE TABLE "$suite" AS
+            SELECT n, CASE WHEN n IS NOT NULL THEN repeat(s.pattern, n / octet_length(s.pattern))
+                || left('filling-filling', n % octet_length(s.pattern)) END AS plain,
+                CASE WHEN n IS NOT NULL THEN substring(decode(repeat(md5(n::text), n / 16 + 1), 'hex') FOR n) END AS bytes
+            FROM (VALUES (0), (1), (15), (16), (17), (1000), (10000), (NULL)) v(n), (SELECT $source{$database}) s(pattern);
+            ALTER TABLE "$suite" ADD encrypted tp_encrypted, ADD encrypted_bytes tp_encrypted;
+            UPDATE "$suite" SET encrypted = tp_encrypt(plain, tp_context('t', n::text)),
+                encrypted_bytes = tp_encrypt(bytes, tp_context('b', n::text)) WHERE n IS NOT NULL;
+            UPDATE "$suite" SET encrypted = tp_encrypt(plain), encrypted_bytes = tp_encrypt(bytes) WHERE n IS NULL;
+        };
+        $node->safe_psql($database, $script);
+        is($node->safe_psql($database, qq{SELECT count(*), count(encrypted), count(encrypted_bytes),
+                bool_and(octet_length(plain) = n AND octet_length(bytes) = n) FROM "$suite"}), '8|7|7|t',
+            "$name: all sizes are encrypted, the empty one too, and NULL is NULL");
+        is($node->safe_psql($database, qq{SELECT count(*) FROM "$suite" WHERE n IS NOT NULL
+                AND tp_decrypt(encrypted, tp_context('t', n::text)) = plain COLLATE "C"
+                AND tp_decrypt_bytea(encrypted_bytes, tp_context('b', n::text)) = bytes}), '7', "$name: and come back");
+        is($node->safe_psql($database, qq{SELECT tp_decrypt(encrypted) IS NULL AND tp_decrypt_bytea(encrypted) IS NULL
+                AND tp_rewrap(encrypted) IS NULL AND tp_inspect(encrypted) IS NULL AND tp_is_encrypted(encrypted) IS NULL
+                FROM "$suite" WHERE n IS NULL}), 't', "$name: NULL stays NULL");
+        my $utf8 = $database eq 'latin1' ? q{convert(convert_to(plain, 'LATIN1'), 'LATIN1', 'UTF8')}
+            : $database eq 'utf8' ? q{convert_to(plain, 'UTF8')} : q{convert_to(plain, 'SQL_ASCII')};
+        my $overhead = $suite eq 'aes-256-gcm' ? 33 : 45;
+        is($node->safe_psql($database, qq{SELECT count(*) FROM "$suite" WHERE n IS NOT NULL
+                AND tp_decrypt_bytea(encrypted, tp_context('t', n::text)) = $utf8
+                AND (tp_inspect(encrypted)).plaintext_length = octet_length($utf8)
+                AND (tp_inspect(encrypted)).suite = '$suite'
+                AND octet_length(encrypted) = octet_length($utf8) + $overhead}), '7',
+            "$name: as bytes, text is UTF-8, and the value $overhead bytes longer");
+    }
+}
+
+# ---- 100 MB
+
+for my $database ('utf8', 'latin1') {
+    is($node->safe_psql($database, qq{
+        CREATE UNLOGGED TABLE large (kind text, value bytea);
+        ALTER TABLE large ALTER value SET STORAGE EXTERNAL;
+        INSERT INTO large SELECT 'text', tp_encrypt(repeat($source{latin1} || 'xy', 10000000), 'large');
+        SELECT octet_length(value), (tp_inspect(value)).plaintext_length, left(tp_decrypt(value, 'large'), 20) = repeat($source{latin1} || 'xy', 2),
+            tp_decrypt(value, 'large') = repeat($source{latin1} || 'xy', 10000000) FROM large}), '150000045|150000000|t|t',
+        "$database: text of 100 million characters") if $database eq 'utf8';
+    is($node->safe_psql($database, qq{SELECT tp_decrypt(tp_encrypt(t)) = t FROM repeat($source{latin1} || 'xy', 10000000) t}),
+        't', "$database: text of 100 million bytes") if $database eq 'latin1';
+}
+is($node->safe_psql('utf8', q{
+    INSERT INTO large SELECT 'bytea', tp_encrypt(decode(repeat('00ff10a5', 25000000), 'hex'), 'large');
+    SELECT octet_length(value), tp_decrypt_bytea(value, 'large') = decode(repeat('00ff10a5', 25000000), 'hex')
+    FROM large WHERE kind = 'bytea'}), '100000045|t', 'utf8: bytea of 100 MB');
+
+# ---- NULL arguments, which must not become NULL values
+
+my $value = $node->safe_psql('utf8', q{SELECT tp_encrypt('x')});
+for my $call (q{tp_encrypt('x', NULL)}, q{tp_encrypt('x', '', NULL)}, q{tp_encrypt('x', key => NULL)}, q{tp_encrypt('\x00'::bytea, NULL)},
+    q{tp_encrypt('\x00'::bytea, '', NULL)}, q{tp_encrypt(NULL::text, NULL)}, q{tp_encrypt(NULL::bytea, '', NULL)},
+    "tp_decrypt('$value', NULL)", 'tp_decrypt(NULL, NULL)', "tp_decrypt_bytea('$value', NULL)", "tp_rewrap('$value', NULL)",
+    q{tp_context('a', NULL)}, q{tp_context(NULL)}, q{tp_context(VARIADIC NULL)}, q{tp_context(VARIADIC ARRAY['a', NULL])},
+    'tp_create_dek(NULL)', q{tp_create_dek('n', NULL)}, 'tp_rotate_dek(NULL)', q{tp_rotate_dek('default', NULL)}, 'tp_load_dek(NULL)',
+    'tp_hsm_init_token(NULL)', q{tp_grant(NULL, 'encrypt')}, q{tp_grant('pg_monitor', NULL)}) {
+    like(try_sql($node, 'utf8', "SELECT $call"), qr/^22004: /, "$call: 22004");
+}
+is($node->safe_psql('utf8', q{SELECT tp_encrypt(NULL::text) IS NULL, tp_encrypt(NULL::bytea, 'c') IS NULL, tp_decrypt(NULL) IS NULL,
+    tp_decrypt_bytea(NULL, 'c') IS NULL, tp_rewrap(NULL, 'c') IS NULL, tp_decrypt(tp_encrypt('')) = '',
+    tp_decrypt_bytea(tp_encrypt(''::bytea)) = '', octet_length(tp_encrypt(''))}), 't|t|t|t|t|t|t|45', 'NULL is NULL, and the empty string is not');
+
+# ---- bytes that are no text: refused as text, readable as bytes
+
+my @not_text = ('41ff42fe4d757374657241', '4d75737465723100', '4d7573746572c3', 'c0af4d7573746572', 'eda0804d7573746572', 'f4908080', 'e282');
+for my $database (sort keys %database) {
+    $node->safe_psql($database, 'CREATE TABLE no_text (n serial, value bytea)');
+    $node->safe_psql($database, join '', map { "INSERT INTO no_text (value) VALUES (tp_encrypt('\\x$_'::bytea, 'c'));" } @not_text);
+    my $n = 0;
+    for my $bytes (@not_text) {
+        my $row = "FROM no_text WHERE n = " . ++$n;
+        my ($answer, $errors) = answer_and_errors($node, $database, "SELECT tp_decrypt(value, 'c') $row");
+        is($answer, '22021: the value is not valid text', "$database: bytes $bytes are no text");
+        unlike($errors, qr/$bytes|Muster|0x|\\x|[^\x20-\x7e\n]/i, "$database: and the message shows none of them");
+        is(try_sql($node, $database, "SELECT tp_decrypt_bytea(value, 'c') $row"), "\\x$bytes", "$database: as bytea they come back");
+    }
+}
+
+# SQL_ASCII holds any bytes as text; only UTF-8 is text here. In a table, since a failed statement is logged.
+$node->safe_psql('sql_ascii', q{CREATE TABLE raw AS SELECT convert_from('\x4d7573746572ff4d', 'SQL_ASCII') AS plain});
+for my $call ('tp_encrypt(plain)', "tp_encrypt('x', plain)", "tp_encrypt('x', '', plain)", 'tp_context(plain)') {
+    my ($answer, $errors) = answer_and_errors($node, 'sql_ascii', "SELECT $call FROM raw");
+    like($answer, qr/^22021: the value is not valid text/, "sql_ascii: $call of bytes that are no UTF-8");
+    unlike($errors, qr/Muster|0x|4d7573/, 'sql_ascii: and the message shows none of them');
+}
+is($node->safe_psql('sql_ascii', q{SELECT tp_decrypt_bytea(tp_encrypt(convert_to(plain, 'SQL_ASCII'))) FROM raw}), '\x4d7573746572ff4d',
+    'sql_ascii: such bytes go as bytea');
+
+# ---- the same values and keys in another encoding
+
+$node->safe_psql('utf8', q{
+    SELECT tp_create_dek(convert_from('\xc3bc62657220', 'UTF8') || 'x');
+    CREATE TABLE moved (n int, context text, value bytea);
+    INSERT INTO moved VALUES (1, 'plain', tp_encrypt('ascii', 'plain'));
+    INSERT INTO moved VALUES (2, convert_from('\xc3a9', 'UTF8'), tp_encrypt(convert_from('\xc3a974c3a9', 'UTF8'), convert_from('\xc3a9', 'UTF8')));
+    INSERT INTO moved SELECT 3, c, tp_encrypt('by context', c) FROM tp_context('t', convert_from('\xc3a9', 'UTF8')) c;
+    INSERT INTO moved VALUES (4, '', tp_encrypt('by key', '', convert_from('\xc3bc62657220', 'UTF8') || 'x'));
+    INSERT INTO moved VALUES (5, '', tp_encrypt(convert_from('\x4d7573746572e282ac', 'UTF8')));
+    DROP TABLE large;
+});
+$node->safe_psql('postgres', "CREATE DATABASE to_$_ TEMPLATE template0 ENCODING '$database{$_}' LOCALE 'C'") for 'latin1', 'sql_ascii';
+my $dump = $node->basedir . '/utf8.sql';
+$node->command_ok([ 'pg_dump', '--no-sync', '-f', $dump, '-d', $node->connstr('utf8') ], 'dumped');
+for my $database ('to_latin1', 'to_sql_ascii') {
+    $node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-d', $node->connstr($database), '-f', $dump ], "restored $database")
+      if $database eq 'to_sql_ascii';
+}
+# Text that LATIN1 has no place for is not in the clear columns of this table alone.
+$node->command_ok([ 'pg_dump', '--no-sync', '-f', $dump, '-T', 'xaes*', '-T', 'aes*', '-d', $node->connstr('utf8') ], 'dumped without the clear texts');
+$node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-d', $node->connstr('to_latin1'), '-f', $dump ], 'restored to_latin1');
+
+for my $database ('to_latin1', 'to_sql_ascii') {
+    is($node->safe_psql($database, 'SELECT n, tp_decrypt(value, context) FROM moved WHERE n IN (1, 3, 4) ORDER BY n') =~ s/\n/ /gr,
+        '1|ascii 3|by context 4|by key', "$database: values, contexts and names of keys from UTF8");
+    is($node->safe_psql($database, q{SELECT encode(tp_decrypt_bytea(value, context), 'hex') FROM moved WHERE n = 5}), '4d7573746572e282ac',
+        "$database: bytes are the bytes of UTF-8");
+    is($node->safe_psql($database, 'SELECT count(*) FROM tp_verify_keys() WHERE NOT ok'), '0', "$database: tp_verify_keys");
+}
+is($node->safe_psql('to_latin1', q{SELECT tp_decrypt(value, context) = convert_from('\xe974e9', 'LATIN1') FROM moved WHERE n = 2}), 't',
+    'to_latin1: characters that have a place');
+is($node->safe_psql('to_sql_ascii', q{SELECT tp_decrypt(value, context) = convert_from('\xc3a974c3a9', 'SQL_ASCII') FROM moved WHERE n = 2}), 't',
+    'to_sql_ascii: the bytes of UTF-8');
+is($node->safe_psql('to_latin1', q{SELECT tp_decrypt(tp_encrypt('y', '', convert_from('\xfc62657220', 'LATIN1') || 'x'))}), 'y',
+    'to_latin1: a key by its name in LATIN1');
+my ($answer, $errors) = answer_and_errors($node, 'to_latin1', 'SELECT tp_decrypt(value, context) FROM moved WHERE n = 5');
+is($answer, '22P05: the text has a character that has no place in encoding LATIN1', 'to_latin1: a character without a place');
+unlike($errors, qr/Muster|0x|e2|\\x|[^\x20-\x7e\n]/, 'to_latin1: and the message does not show it');
+
+# ---- nothing of all that in the log
+
+my $log = slurp_file($node->logfile);
+is(scalar(() = $log =~ /ERROR:  22021: the value is not valid text/g), 3 * @not_text + 4, 'the log has the refusals');
+# Texts of settings quote their own bytes; what is searched for is what only the values hold.
+is(scalar(() = $log =~ /Muster|4d7573746572|byte sequence|filling|\xc3\xa9|\xe9\xff/gi), 0, 'and no byte of a value');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,253 @@
+# What each capability opens, exactly; names, membership and SET ROLE; and that an open session learns of every change.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TrustpointCluster;
+
+my $node = new_cluster('roles');
+set_up($node);
+
+# Only what PostgreSQL and trustpoint say to somebody without the right counts as refused.
+my $denied = qr/^42501: (?:permission denied for (?:function|table|view|schema) |role "\w+" may not )/;
+
+sub sql { return $node->safe_psql('postgres', @_); }
+sub as { my ($role, $query) = @_; return try_sql($node, 'postgres', $query, role => $role); }
+sub may { my ($role, $query, $name) = @_; return unlike(as($role, $query), qr/^\w{5}: /, $name // "$role may: $query"); }
+
+sub may_not {
+    my ($role, $query, $name) = @_;
+    return like(as($role, $query), $denied, $name // "$role may not: $query");
+}
+
+sql(q{SELECT tp_create_dek('tenant'), tp_create_dek('other')});
+my %value = map { $_ => sql("SELECT tp_encrypt('of $_', '', '$_')") } qw(default tenant other);
+
+# ---- capabilities
+
+# A call of each function that works for whoever may call it. What the extension has must be here.
+my %call = (
+    'tp_encrypt(text,text,text)' => q{tp_encrypt('x'::text)},
+    'tp_encrypt(bytea,text,text)' => q{tp_encrypt('\x00'::bytea)},
+    'tp_decrypt(bytea,text)' => "tp_decrypt('$value{default}')",
+    'tp_decrypt_bytea(bytea,text)' => "tp_decrypt_bytea('$value{default}')",
+    'tp_rewrap(bytea,text)' => "tp_rewrap('$value{default}')",
+    'tp_context(text[])' => q{tp_context('a', 'b')},
+    'tp_inspect(bytea)' => "tp_inspect('$value{default}')",
+    'tp_is_encrypted(bytea)' => "tp_is_encrypted('$value{default}')",
+    'tp_setup()' => 'tp_setup()',
+    'tp_create_dek(text,text)' => q{tp_create_dek('fresh')},
+    'tp_rotate_dek(text,text)' => 'tp_rotate_dek()',
+    'tp_verify_keys()' => 'tp_verify_keys()',
+    'tp_load_dek(text)' => 'tp_load_dek()',
+    'tp_forget_keys()' => 'tp_forget_keys()',
+    'tp_hsm_info()' => 'tp_hsm_info()',
+    'tp_hsm_slots()' => 'tp_hsm_slots()',
+    'tp_hsm_mechanisms()' => 'count(*) FROM tp_hsm_mechanisms()',
+    'tp_hsm_session()' => 'tp_hsm_session()',
+    'tp_hsm_login()' => 'tp_hsm_login()',
+    'tp_hsm_logout()' => 'tp_hsm_logout()',
+    'tp_hsm_init_token(text,bigint,boolean)' => q{tp_hsm_init_token('another')},
+    'tp_status()' => 'tp_status()',
+    'tp_capability_functions(text)' => q{tp_capability_functions('encrypt')},
+    'tp_check_grant(regrole,text,text)' => q{tp_check_grant('nobody', 'encrypt', NULL)},
+    'tp_grant(regrole,text,text)' => q{tp_grant('nobody', 'encrypt')},
+    'tp_revoke(regrole,text,text)' => q{tp_revoke('nobody', 'encrypt')},
+);
+my @free = ('tp_context(text[])', 'tp_inspect(bytea)', 'tp_is_encrypted(bytea)');
+my %opens = (
+    encrypt => [ 'tp_encrypt(text,text,text)', 'tp_encrypt(bytea,text,text)' ],
+    decrypt => [ 'tp_decrypt(bytea,text)', 'tp_decrypt_bytea(bytea,text)' ],
+    rewrap => ['tp_rewrap(bytea,text)'],
+    search => [],
+    hsm => [ 'tp_hsm_info()', 'tp_hsm_slots()', 'tp_hsm_mechanisms()', 'tp_hsm_session()', 'tp_hsm_login()',
+        'tp_hsm_logout()' ],
+    keys => [ 'tp_setup()', 'tp_create_dek(text,text)', 'tp_rotate_dek(text,text)', 'tp_verify_keys()', 'tp_load_dek(text)',
+        'tp_forget_keys()' ],
+    status => ['tp_status()']);
+
+sql('CREATE ROLE nobody LOGIN');
+my @functions = split /\n/, sql(q{SELECT p.oid::regprocedure FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
+    WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND p.prorettype <> 'trigger'::regtype
+    AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'trustpoint') ORDER BY 1});
+is_deeply([ sort keys %call ], [ sort @functions ], 'the functions of the extension are those that this test knows')
+  or BAIL_OUT('add the new functions to %call and %opens');
+is(sql(q{SELECT count(*) FROM pg_proc p WHERE p.prorettype = 'trigger'::regtype AND proname ^@ 'tp_'
+    AND has_function_privilege('nobody', p.oid, 'EXECUTE')}), '0', 'nor is a trigger open to all');
+
+# The functions that a role can call, each tried in one transaction that is rolled back.
+sub works_for {
+    my ($role) = @_;
+    my $script = join '', map { "\\warn $_\nBEGIN;\nSELECT $call{$_};\nROLLBACK;\n" } @functions;
+    my (undef, $errors) = answer_and_errors($node, 'postgres', $script, role => $role);
+    my %error = map { $_ => '' } @functions;
+    my $function;
+    for (split /\n/, $errors) {
+        $function = $_ if exists $call{$_};
+        $error{$function} = $1 if /ERROR:  (\w{5}: .*)/;
+    }
+    my @other_errors = grep { $error{$_} ne '' && $error{$_} !~ $denied } @functions;
+    is(join("\n", map { "$_: $error{$_}" } @other_errors), '', "$role: works, or is refused by 42501");
+    return sort grep { $error{$_} eq '' } @functions;
+}
+
+is_deeply([ works_for('nobody') ], [ sort @free ], 'without a grant: only what needs no key');
+for my $capability (sort keys %opens) {
+    my $role = "r_$capability";
+    sql("CREATE ROLE $role LOGIN; SELECT tp_grant('$role', '$capability')");
+    is_deeply([ works_for($role) ], [ sort @free, @{ $opens{$capability} } ], "$capability opens its functions and no other");
+    may_not($role, "SELECT * FROM $_") for qw(tp_dek tp_kek tp_dek_grant);
+    my $keyring = 'SELECT count(*) FROM tp_keyring';
+    $capability =~ /^(?:keys|status)$/ ? may($role, $keyring) : may_not($role, $keyring);
+    sql("SELECT tp_revoke('$role', '$capability')");
+    is_deeply([ works_for($role) ], [ sort @free ], "$capability: nothing is left after tp_revoke");
+    may_not($role, $keyring);
+}
+is(sql(q{SELECT count(*) FROM tp_dek_grant}), '0', 'nor in tp_dek_grant');
+sql(q{SELECT tp_grant('r_encrypt', 'encrypt'), tp_grant('r_decrypt', 'decrypt')});
+is(as('r_encrypt', "SELECT tp_decrypt('$value{default}')") =~ s/:.*//r, '42501', 'encrypt does not decrypt');
+my $sealed = as('r_encrypt', q{SELECT tp_encrypt('of r_encrypt')});
+is(as('r_decrypt', "SELECT tp_decrypt('$sealed')"), 'of r_encrypt', 'and what it encrypts is read by who decrypts');
+sql('CREATE TABLE typed (value tp_encrypted); GRANT INSERT ON typed TO nobody');
+may('nobody', "INSERT INTO typed VALUES ('$value{default}')", 'the domain needs no grant');
+
+# ---- who may grant
+
+sql(q{CREATE ROLE pretender LOGIN; GRANT EXECUTE ON FUNCTION tp_grant, tp_revoke, tp_check_grant, tp_capability_functions TO pretender;
+    GRANT ALL ON tp_dek_grant TO pretender});
+is(as('pretender', qq{SELECT $_('pretender', 'decrypt')}), '42501: only the owner of the extension and superusers may grant',
+    "$_ by a stranger who may call it") for 'tp_grant', 'tp_revoke';
+may_not('pretender', "SELECT tp_decrypt('$value{default}')");
+for my $bad ([ q{'nobody', 'everything'}, '22023' ], [ q{'nobody', 'hsm', 'tenant'}, '22023' ], [ q{'nobody', 'encrypt', ''}, '22023' ],
+    [ q{'no_such_role', 'encrypt'}, '42704' ]) {
+    like(try_sql($node, 'postgres', "SELECT $_($bad->[0])"), qr/^$bad->[1]: /, "$_($bad->[0])") for 'tp_grant', 'tp_revoke';
+}
+
+# ---- names
+
+sub encrypts { my ($key) = @_; return "SELECT tp_encrypt('x', '', '$key')"; }
+sub decrypts { my ($key) = @_; return "SELECT tp_decrypt('$value{$key}')"; }
+sub rewraps { my ($key) = @_; return "SELECT tp_rewrap('$value{$key}')"; }
+
+sql(q{CREATE ROLE tenant_app LOGIN; SELECT tp_grant('tenant_app', c, 'tenant') FROM unnest(ARRAY['encrypt', 'decrypt', 'rewrap']) c});
+my $open = session($node, 'postgres', role => 'tenant_app');
+
+# What tenant_app can do with each name, for a new session and for the one that is open all the time.
+sub names_open {
+    my ($name, @keys) = @_;
+    for my $key (qw(default tenant other)) {
+        my $expected = (grep { $_ eq $key } @keys) ? qr/^(?!\w{5}: )/ : $denied;
+        for my $query (encrypts($key), decrypts($key)) {
+            my $what = substr($query, 10, 4) . "crypt, $key";
+            like(as('tenant_app', $query), $expected, "$name: $what");
+            like(ask($open, $query), $expected, "$name: $what, in an open session");
+        }
+    }
+}
+
+names_open('one name', 'tenant');
+may('tenant_app', rewraps('tenant'));
+may_not('tenant_app', rewraps('other'));
+is(as('tenant_app', decrypts('other')), '42501: role "tenant_app" may not decrypt with DEK "other"', 'the refusal names the key');
+sql(qq{SELECT tp_$_->[0]('tenant_app', c$_->[1]) FROM unnest(ARRAY['encrypt', 'decrypt']) c}), names_open(@$_[ 2 .. $#$_ ])
+  for [ 'grant', q{, 'other'}, 'a second name', 'tenant', 'other' ], [ 'revoke', q{, 'tenant'}, 'the first taken back', 'other' ],
+  [ 'revoke', q{, 'default'}, 'one taken back that was not there', 'other' ], [ 'grant', '', 'all names', 'default', 'tenant', 'other' ],
+  [ 'revoke', q{, 'other'}, 'all names, less one that was given by name', 'default', 'tenant', 'other' ],
+  [ 'grant', q{, 'tenant'}, 'all names and one', 'default', 'tenant', 'other' ], [ 'revoke', '', 'everything taken back' ],
+  [ 'grant', q{, 'tenant'}, 'one name again', 'tenant' ];
+is(as('tenant_app', rewraps('other')) =~ s/:.*//r, '42501', 'another capability is untouched by all that');
+
+# A grant that rolls back, in the session's sight.
+ask($open, 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+like(ask($open, encrypts('tenant')), qr/^\\x/, 'a transaction is open');
+sql(q{BEGIN; SELECT tp_grant('tenant_app', 'encrypt', 'other'); ROLLBACK});
+like(ask($open, encrypts('other')), $denied, 'a grant that rolled back gives nothing');
+ask($open, 'ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ');
+ask($open, encrypts('tenant'));
+sql(q{SELECT tp_grant('tenant_app', 'encrypt', 'other')});
+like(ask($open, encrypts('other')), qr/^\\x/, 'one that committed is seen inside an open transaction');
+sql(q{SELECT tp_revoke('tenant_app', 'encrypt', 'tenant')});
+like(ask($open, encrypts('tenant')), $denied, 'and so is a name taken back');
+ask($open, 'ROLLBACK');
+sql(q{SELECT tp_revoke('tenant_app', 'encrypt')});
+like(ask($open, encrypts('other')), qr/^42501: permission denied for function tp_encrypt/, 'the whole taken back');
+sql(q{SELECT tp_grant('tenant_app', 'encrypt', 'tenant')});
+like(ask($open, encrypts('tenant')), qr/^\\x/, 'and given again');
+
+# A prepared statement is no way around it.
+ask($open, q{PREPARE p AS } . encrypts('tenant'));
+like(ask($open, 'EXECUTE p'), qr/^\\x/, 'prepared');
+sql(q{SELECT tp_revoke('tenant_app', 'encrypt', 'tenant')});
+like(ask($open, 'EXECUTE p'), $denied, 'and refused after a revoke');
+sql(q{SELECT tp_grant('tenant_app', 'encrypt', 'tenant')});
+
+# ---- membership
+
+sql(q{CREATE ROLE heir LOGIN INHERIT; CREATE ROLE distant LOGIN NOINHERIT; GRANT tenant_app TO heir, distant});
+my ($heir, $distant) = (session($node, 'postgres', role => 'heir'), session($node, 'postgres', role => 'distant'));
+is(ask($heir, decrypts('tenant')), 'of tenant', 'a member may what its group may');
+like(ask($heir, decrypts('other')), $denied, 'and no more');
+like(ask($distant, decrypts('tenant')), $denied, 'a member that does not inherit may not');
+ask($distant, 'SET ROLE tenant_app');
+is(ask($distant, decrypts('tenant')), 'of tenant', 'until it takes the role');
+like(ask($distant, decrypts('other')), $denied, 'with the limits of that role');
+ask($distant, 'RESET ROLE');
+like(ask($distant, decrypts('tenant')), $denied, 'and gives it back');
+sql('ALTER ROLE distant INHERIT');
+is(ask($distant, decrypts('tenant')), 'of tenant', 'INHERIT reaches an open session');
+sql('ALTER ROLE distant NOINHERIT');
+like(ask($distant, decrypts('tenant')), $denied, 'and so does NOINHERIT');
+sql(q{CREATE ROLE other_app; SELECT tp_grant('other_app', 'decrypt', 'other'); GRANT other_app TO heir});
+is(ask($heir, decrypts($_)), "of $_", "a member of two groups may with both keys: $_") for qw(tenant other);
+like(ask($heir, decrypts('default')), $denied, 'and no third');
+sql('REVOKE tenant_app FROM heir');
+like(ask($heir, decrypts('tenant')), $denied, 'a membership taken back, in an open session');
+is(ask($heir, decrypts('other')), 'of other', 'the other stays');
+sql('REVOKE other_app FROM heir');
+like(ask($heir, decrypts('other')), $denied, 'and goes');
+$_->quit for $heir, $distant;
+
+# One backend with many roles: what one may is no answer for the next.
+my $super = session($node);
+for my $round (1 .. 2) {
+    for (qw(default tenant other)) {
+        ask($super, 'RESET ROLE');
+        is(ask($super, decrypts($_)), "of $_", "round $round: a superuser, $_");
+        ask($super, 'SET ROLE tenant_app');
+        like(ask($super, decrypts($_)), $_ eq 'tenant' ? qr/^of tenant$/ : $denied, "round $round: then tenant_app, $_");
+        ask($super, 'SET ROLE other_app');
+        like(ask($super, decrypts($_)), $_ eq 'other' ? qr/^of other$/ : $denied, "round $round: then other_app, $_");
+        ask($super, 'SET ROLE nobody');
+        like(ask($super, decrypts($_)), $denied, "round $round: then nobody, $_");
+    }
+}
+ask($super, 'RESET ROLE');
+
+# ---- SECURITY DEFINER
+
+sql(q{
+    CREATE FUNCTION read_tenant(value bytea) RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp
+        RETURN tp_decrypt(value);
+    CREATE FUNCTION read_as_caller(value bytea) RETURNS text LANGUAGE sql SET search_path = public, pg_temp
+        RETURN tp_decrypt(value);
+    ALTER FUNCTION read_tenant OWNER TO tenant_app});
+is(as('nobody', "SELECT read_tenant('$value{tenant}')"), 'of tenant', 'a SECURITY DEFINER function has its owner\'s rights');
+may_not('nobody', "SELECT read_tenant('$value{other}')", 'and their limits');
+like(ask($super, "SELECT read_tenant('$value{other}')"), $denied, 'also when a superuser calls it');
+may_not('nobody', "SELECT read_as_caller('$value{tenant}')", 'another has the caller\'s');
+
+# ---- a role that is dropped
+
+sql(q{CREATE ROLE leaving LOGIN; SELECT tp_grant('leaving', 'decrypt', 'tenant')});
+is(as('leaving', decrypts('tenant')), 'of tenant', 'a role');
+sql('DROP OWNED BY leaving; DROP ROLE leaving');
+is(ask($super, decrypts('tenant')), 'of tenant', 'is dropped, and the superuser reads');
+is(ask($open, decrypts('tenant')), 'of tenant', 'and so do the others');
+$node->command_ok([ 'pg_dump', '-f', '/dev/null', '-d', $node->connstr('postgres') ], 'and pg_dump works');
+
+$_->quit for $super, $open;
+$node->stop;
+done_testing();
