@@ -3,25 +3,86 @@ MODULE_big = trustpoint
 EXTENSION = trustpoint
 DATA = $(wildcard trustpoint--*.sql)
 OBJS = $(patsubst %.cpp,%.o,$(wildcard src/*/*.cpp))
-REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
-TAP_TESTS = 1
-PROVE_TESTS = test/t/*.pl
+# In this order: setup makes what the others use.
+REGRESS = setup encrypt value rewrap keys hsm privileges errors catalog
 
 PG_CPPFLAGS = -Isrc $(shell pkg-config --cflags p11-kit-1)
 PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -Wall -Wextra -Wno-register -Wno-unused-parameter \
 	-Wno-missing-field-initializers -Werror -MMD
 SHLIB_LINK = -lcrypto -ldl
-EXTRA_CLEAN = $(OBJS:.o=.d) build
+EXTRA_CLEAN = $(OBJS:.o=.d) build test/tools/print_dek
+
+ifdef SANITIZE
+PG_CXXFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SHLIB_LINK += -fsanitize=address,undefined
+endif
 
 # Clang would compile the bitcode without the flags above, and C++20 does not survive that.
 override with_llvm = no
 
-# The targets that only run scripts need no PostgreSQL installed yet.
+# The targets that need no PostgreSQL yet leave PGXS out; it has a `check` of its own, which only refuses.
+SCRIPTED = help demo check unit tap bench asan format lint
+.PHONY: $(SCRIPTED)
+
+ifneq ($(filter-out $(SCRIPTED),$(or $(MAKECMDGOALS),all)),)
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-ifneq ($(PGXS),)
+ifeq ($(wildcard $(PGXS)),)
+$(error $(PG_CONFIG) finds no PGXS: install postgresql-server-dev, or set PG_CONFIG (`make demo` and `make check` install it))
+endif
 include $(PGXS)
 # A C++ library is linked by the C++ compiler.
 override COMPILER = $(CXX) $(CXXFLAGS)
 -include $(OBJS:.o=.d)
+
+# For the tests: the core without PostgreSQL.
+test/tools/print_dek: test/tools/print_dek.cpp $(filter-out src/pg/%,$(OBJS))
+	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -o $@ $^ $(SHLIB_LINK)
 endif
+
+help:
+	@echo 'make               build the extension (needs PostgreSQL with PGXS; PG_CONFIG=... chooses one)'
+	@echo 'make install       install it into that PostgreSQL'
+	@echo 'make demo          install what is missing, then show the main job on a private server and token'
+	@echo 'make check         install what is missing, then run all tests: unit, pg_regress, TAP'
+	@echo 'make installcheck  pg_regress on the running, configured server of PGHOST, PGPORT: see test/check'
+	@echo 'make unit          unit tests of the core, built in build/'
+	@echo 'make tap           TAP tests on private servers (PROVE_TESTS="test/t/..." for some of them)'
+	@echo 'make bench         benchmarks of the core and of SQL'
+	@echo 'make asan          all tests with AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make format        clang-format the sources in place'
+	@echo 'make lint          clang-format, cppcheck and clang-tidy: fails on any finding'
+
+# These go on in a copy of the tree in /tmp, as an unprivileged user. KEEP=1 leaves it there to look at.
+demo:
+	@bash test/setup test/demo/run
+ifneq ($(if $(PGXS),$(filter check,$(MAKECMDGOALS)),always),)
+check:
+	@bash test/setup test/check unit regress tap
+endif
+tap:
+	@bash test/setup test/check tap
+bench:
+	@bash test/setup test/check bench
+asan:
+	@SANITIZE=1 bash test/setup test/check unit regress tap
+
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+BUILD = build$(if $(SANITIZE),/asan)
+SOURCES = $(wildcard src/*/*.[ch]pp test/*/*.[ch]pp)
+
+unit:
+	cmake -S . -B $(BUILD) $(if $(SANITIZE),-DTRUSTPOINT_SANITIZE=ON)
+	cmake --build $(BUILD) -j $(JOBS)
+	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) --timeout 600
+
+format:
+	clang-format -i $(SOURCES)
+
+# src/pg is left to the compiler's warnings: PostgreSQL's macros drown both tools.
+lint:
+	clang-format --dry-run -Werror $(SOURCES)
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c++20 --language=c++ -I src \
+		--enable=warning,performance,portability $(filter-out src/pg/%,$(wildcard src/*/*.cpp))
+	cmake -S . -B build >/dev/null
+	printf '%s\n' $(filter-out src/pg/%,$(wildcard src/*/*.cpp)) | xargs -P $(JOBS) -n 4 clang-tidy -p build --quiet

@@ -62,6 +62,30 @@ ALTER TABLE tp_kek ENABLE ALWAYS TRIGGER tp_keys_truncated;
 ALTER TABLE tp_dek_grant ENABLE ALWAYS TRIGGER tp_keys_changed;
 ALTER TABLE tp_dek_grant ENABLE ALWAYS TRIGGER tp_keys_truncated;
 
+-- A dump restored beside keys of this database's own, or replication from another database on the same token, brings rows
+-- again that are here: the KEK, which all databases on a token share, and grants. They must not fail the whole COPY.
+CREATE FUNCTION tp_skip_known_row() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_RELID = '@extschema@.tp_kek'::regclass THEN
+        IF EXISTS (SELECT FROM @extschema@.tp_kek k WHERE (k.id, k.use, k.probe) = (NEW.id, NEW.use, NEW.probe)) THEN
+            RETURN NULL;
+        END IF;
+    ELSIF EXISTS (SELECT FROM @extschema@.tp_dek_grant g
+            WHERE (g.grantee, g.capability, g.name) = (NEW.grantee, NEW.capability, NEW.name)) THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION tp_skip_known_row() IS 'Trigger on tp_kek and tp_dek_grant: leaves out a row that is there already, so that a dump can be restored beside it.';
+
+CREATE TRIGGER tp_skip_known_row BEFORE INSERT ON tp_kek FOR EACH ROW EXECUTE FUNCTION tp_skip_known_row();
+CREATE TRIGGER tp_skip_known_row BEFORE INSERT ON tp_dek_grant FOR EACH ROW EXECUTE FUNCTION tp_skip_known_row();
+ALTER TABLE tp_kek ENABLE ALWAYS TRIGGER tp_skip_known_row;
+ALTER TABLE tp_dek_grant ENABLE ALWAYS TRIGGER tp_skip_known_row;
+
 CREATE VIEW tp_keyring AS
     SELECT d.id, d.name, d.purpose, d.state, k.label AS kek_label, k.token_serial, d.kek_id, d.check_value,
            d.created_at, d.state_changed_at
@@ -270,7 +294,7 @@ COMMENT ON FUNCTION tp_revoke(regrole, text, text) IS 'Takes back what tp_grant 
 
 -- Nothing to PUBLIC but what needs no key.
 REVOKE ALL ON FUNCTION
-    tp_keys_changed(),
+    tp_keys_changed(), tp_skip_known_row(),
     tp_encrypt(text, text, text), tp_encrypt(bytea, text, text), tp_decrypt(bytea, text), tp_decrypt_bytea(bytea, text),
     tp_rewrap(bytea, text),
     tp_setup(), tp_create_dek(text, text), tp_rotate_dek(text, text), tp_verify_keys(), tp_load_dek(text),

@@ -35,16 +35,6 @@ FileIdentity IdentityOf(const struct stat& file) {
           Nanoseconds(file.st_ctim)};
 }
 
-void CheckMode(const struct stat& file, std::string_view setting) {
-  if (!S_ISREG(file.st_mode)) ThrowUnusable(setting, "It is not a regular file.");
-  const bool of_root = file.st_uid == 0;
-  if (!of_root && file.st_uid != geteuid())
-    ThrowUnusable(setting, "It belongs to neither the server's user nor root.");
-  const mode_t allowed = of_root ? 0640 : 0600;  // a group that root chose may read a file of root's
-  if ((file.st_mode & 07777 & ~allowed) != 0)
-    ThrowUnusable(setting, "It is open to others.", "Set its mode to 0600, or to 0640 when root owns it.");
-}
-
 }  // namespace
 
 Pin ReadPin(const std::string& path, std::string_view setting) {
@@ -57,7 +47,7 @@ Pin ReadPin(const std::string& path, std::string_view setting) {
   if (!file) ThrowUnusable(setting, "It cannot be opened: " + std::string(std::strerror(errno)) + ".");
   struct stat status;
   if (fstat(file.get(), &status) != 0) ThrowUnusable(setting, "Its status cannot be read.");
-  CheckMode(status, setting);
+  CheckPinFile(status, geteuid(), setting);
 
   base::Secret content(kMaxPin + 2);  // and its line end
   const ssize_t size = ReadAt(file.get(), content.bytes(), 0);
@@ -68,6 +58,16 @@ Pin ReadPin(const std::string& path, std::string_view setting) {
   if (line.empty()) ThrowUnusable(setting, "Its first line is empty.");
   if (line.size() > kMaxPin) ThrowUnusable(setting, "Its first line is longer than 255 bytes.");
   return {base::Secret(line), IdentityOf(status)};
+}
+
+void CheckPinFile(const struct stat& file, uid_t user, std::string_view setting) {
+  if (!S_ISREG(file.st_mode)) ThrowUnusable(setting, "It is not a regular file.");
+  const bool of_root = file.st_uid == 0;
+  if (!of_root && file.st_uid != user)
+    ThrowUnusable(setting, "It belongs to neither the server's user nor root.");
+  const mode_t allowed = of_root ? 0640 : 0600;  // a group that root chose may read a file of root's
+  if ((file.st_mode & 07777 & ~allowed) != 0)
+    ThrowUnusable(setting, "It is open to others.", "Set its mode to 0600, or to 0640 when root owns it.");
 }
 
 void CheckPinLength(const TokenInfo& token, const Pin& pin, std::string_view setting) {

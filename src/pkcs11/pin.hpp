@@ -2,6 +2,8 @@
 // them.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -27,6 +29,9 @@ struct Pin {
 // 0640 when root owns it. Throws kNotConfigured (setting, e.g. "trustpoint.pin_file", is named in the
 // message) for every other state: not set, missing, unreadable, open to others, empty, longer than 255 bytes.
 Pin ReadPin(const std::string& path, std::string_view setting);
+
+// What ReadPin asks of the file's kind, owner and mode when it runs as that user.
+void CheckPinFile(const struct stat& file, uid_t user, std::string_view setting);
 
 // What the memo needs of cryptography, handed in so that this room needs none of its own.
 struct Primitives {
