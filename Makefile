@@ -80,9 +80,10 @@ format:
 	clang-format -i $(SOURCES)
 
 # src/pg is left to the compiler's warnings: PostgreSQL's macros drown both tools.
+CORE = $(filter-out src/pg/%,$(wildcard src/*/*.cpp))
 lint:
-	clang-format --dry-run -Werror $(SOURCES)
-	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c++20 --language=c++ -I src \
-		--enable=warning,performance,portability $(filter-out src/pg/%,$(wildcard src/*/*.cpp))
-	cmake -S . -B build >/dev/null
-	printf '%s\n' $(filter-out src/pg/%,$(wildcard src/*/*.cpp)) | xargs -P $(JOBS) -n 4 clang-tidy -p build --quiet
+	@clang-format --dry-run -Werror $(SOURCES)
+	@cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c++20 --language=c++ -I src \
+		--enable=warning,performance,portability $(CORE)
+	@cmake -S . -B build >/dev/null
+	@printf '%s\n' $(CORE) | xargs -P $(JOBS) -n 4 clang-tidy -p build --quiet

@@ -269,20 +269,19 @@ bool RoleIsOwner(Oid role) { return has_privs_of_role(role, TablesOwner()); }
 bool RoleMayUse(Oid role, std::string_view capability, std::string_view dek_name) {
   if (RoleIsOwner(role)) return true;
 
-  // A role without any row here is not limited to names: EXECUTE on the function, which PostgreSQL has
-  // checked, is enough. With rows, one of them must name the DEK, or all of them ('').
-  bool limited = false, granted = false;
+  // EXECUTE on the function is not enough: a grant that is lost, by a restore without the roles or a
+  // TRUNCATE, must close and not open.
+  bool granted = false;
   Scan(tables.grant, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
     bool null;
     const Oid grantee = DatumGetObjectId(heap_getattr(tuple, grant::kGrantee, descriptor, &null));
     if (TextColumn(tuple, descriptor, grant::kCapability) != capability || !has_privs_of_role(role, grantee))
       return true;
-    limited = true;
     const Utf8 name = ToUtf8(TextColumn(tuple, descriptor, grant::kName));
     granted = name.view().empty() || name.view() == dek_name;
     return !granted;
   });
-  return granted || !limited;
+  return granted;
 }
 
 const char* StateName(keyring::DekState state) {

@@ -9,8 +9,8 @@
 
 namespace trustpoint::pg {
 
-// What tp_grant grants on a DEK's name.
-enum class Capability : std::uint8_t { kEncrypt, kDecrypt, kRewrap, kSearch };
+// What tp_grant grants on a DEK's name; kLoad needs no such grant, as it uses the DEK for nothing.
+enum class Capability : std::uint8_t { kEncrypt, kDecrypt, kRewrap, kSearch, kLoad };
 
 // Takes in what other backends have changed: to be called once in every function that uses keys, after its
 // arguments are detoasted and before anything below. May ereport, as everything here.

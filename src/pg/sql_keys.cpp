@@ -212,7 +212,7 @@ TP_SQL_FUNCTION(tp_verify_keys) {
 TP_SQL_FUNCTION(tp_load_dek) {
   const Utf8 name = TextArgument(fcinfo, 0, "name");
   RefreshKeys(fcinfo);
-  PG_RETURN_INT32(static_cast<int32>(DekForName(Purpose::kData, name.view(), Capability::kDecrypt)->row.id));
+  PG_RETURN_INT32(static_cast<int32>(DekForName(Purpose::kData, name.view(), Capability::kLoad)->row.id));
 }
 
 // tp_forget_keys() RETURNS int

@@ -9,7 +9,7 @@ use Test::More;
 use TrustpointCluster;
 
 my $node = new_cluster('nonces', conf => "fsync = off\nautovacuum = off\nmax_wal_size = '4GB'\nwork_mem = '200MB'\n"
-      . "max_parallel_maintenance_workers = 0\n");
+      . "max_parallel_maintenance_workers = 0\nmax_worker_processes = 20\nmax_parallel_workers = 16\n");
 set_up($node);
 # Only the nonces are kept. Those of a transaction that rolls back count as well: they go to a file, which no rollback
 # takes back, and are loaded into the table at the end.

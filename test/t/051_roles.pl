@@ -250,4 +250,13 @@ $node->command_ok([ 'pg_dump', '-f', '/dev/null', '-d', $node->connstr('postgres
 
 $_->quit for $super, $open;
 $node->stop;
+# ---- a lost grant closes
+
+sql(q{CREATE ROLE lost LOGIN; SELECT tp_grant('lost', 'encrypt', 'tenant');
+    CREATE ROLE bare LOGIN; GRANT EXECUTE ON FUNCTION tp_encrypt(text, text, text) TO bare});
+may('lost', q{SELECT tp_encrypt('x'::text, '', 'tenant')});
+may_not('bare', q{SELECT tp_encrypt('x'::text)}, 'EXECUTE alone opens nothing');
+sql('TRUNCATE tp_dek_grant');
+may_not('lost', "SELECT tp_encrypt('x'::text, '', '$_')", "rows of grants that are lost open nothing: $_") for 'tenant', 'default';
+
 done_testing();

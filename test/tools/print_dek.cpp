@@ -1,6 +1,6 @@
-// print_dek MODULE TOKEN PIN KEK_ID WRAPPED [XAES_PREFIX ...]: for tests alone. Unwraps a DEK on the token as the
-// extension does and prints it, its subkeys and the keys derived for the nonce prefixes, each as a name and hex, so
-// that a test can search memory for them. All arguments but the first three are in hex.
+// print_dek MODULE TOKEN PIN KEK_ID WRAPPED [XAES_PREFIX ...]: for tests alone. Unwraps a DEK on the token as
+// the extension does and prints it, its subkeys and the keys derived for the nonce prefixes, each as a name
+// and hex, so that a test can search memory for them. All arguments but the first three are in hex.
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -37,8 +37,8 @@ void PrintDek(char** arguments, int prefixes) {
   const pkcs11::TokenInfo token = pkcs11::SelectToken(module, arguments[2]);
   pkcs11::Session session(module, token.slot);
   std::string pin = arguments[3];
-  session.Check(session.api()->C_Login(session.handle(), CKU_USER,
-                                       reinterpret_cast<CK_UTF8CHAR*>(pin.data()), pin.size()),
+  session.Check(session.api()->C_Login(session.handle(), CKU_USER, reinterpret_cast<CK_UTF8CHAR*>(pin.data()),
+                                       pin.size()),
                 "C_Login");
   pkcs11::Template search;
   search.Add(CKA_CLASS, CK_ULONG{CKO_SECRET_KEY}).Add(CKA_ID, base::Bytes(FromHex(arguments[4])));
