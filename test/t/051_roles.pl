@@ -248,8 +248,6 @@ is(ask($super, decrypts('tenant')), 'of tenant', 'is dropped, and the superuser 
 is(ask($open, decrypts('tenant')), 'of tenant', 'and so do the others');
 $node->command_ok([ 'pg_dump', '-f', '/dev/null', '-d', $node->connstr('postgres') ], 'and pg_dump works');
 
-$_->quit for $super, $open;
-$node->stop;
 # ---- a lost grant closes
 
 sql(q{CREATE ROLE lost LOGIN; SELECT tp_grant('lost', 'encrypt', 'tenant');
@@ -259,4 +257,6 @@ may_not('bare', q{SELECT tp_encrypt('x'::text)}, 'EXECUTE alone opens nothing');
 sql('TRUNCATE tp_dek_grant');
 may_not('lost', "SELECT tp_encrypt('x'::text, '', '$_')", "rows of grants that are lost open nothing: $_") for 'tenant', 'default';
 
+$_->quit for $super, $open;
+$node->stop;
 done_testing();
