@@ -158,7 +158,7 @@ TP_SQL_FUNCTION(tp_hsm_init_token) {
       backend.text = pkcs11::InitToken(module, chosen, std::string(label.view()), so_pin, pin, force).serial;
     });
   });
-  AuditKey("init_token", label.data, 0);
+  AuditKey("init_token", pnstrdup(label.data, label.size), 0);
   PG_RETURN_TEXT_P(cstring_to_text(Printable(backend.text.c_str())));
 }
 

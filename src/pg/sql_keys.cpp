@@ -164,7 +164,7 @@ TP_SQL_FUNCTION(tp_create_dek) {
              errmsg("there is a DEK with this name for purpose \"%s\"", envelope::PurposeName(purpose)),
              errhint("A new version of it is made by tp_rotate_dek.")));
   const std::uint32_t id = CreateDek(NewestKek(), purpose, name.view());
-  AuditKey("create_dek", name.data, id);
+  AuditKey("create_dek", pnstrdup(name.data, name.size), id);
   PG_RETURN_INT32(static_cast<int32>(id));
 }
 
