@@ -117,7 +117,7 @@ void Connection::SendPin(const Pin& pin) {
   if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
     memo_->Succeeded();
   else if (IsPinRefusal(rv))
-    memo_->Refused();
+    memo_->Refused(rv);
   else if (!IsVague(rv))
     memo_->Undecided();
   // A vague answer stays a try that was cut off: some tokens say so of a wrong PIN, and would lock.

@@ -53,7 +53,7 @@ class PinMemo {
   // Before C_Login: from here on a crash leaves a trace.
   void Begin(const std::string& module, const std::string& token_serial, const Pin& pin);
   void Succeeded();
-  void Refused();
+  void Refused(unsigned long answer);  // the token's CK_RV, which later refusals repeat
   // The try told nothing of the PIN: as if it had never begun.
   void Undecided();
   // Forgets, so that the same PIN is sent once more.
@@ -68,7 +68,7 @@ class PinMemo {
   Record* FindRecord(Content* content, const base::Block<16>& place) const;
   base::Block<16> Mac(const Content& content, base::Bytes data) const;
   base::Block<16> PlaceOf(const Content& content, const std::string& module, const std::string& serial) const;
-  void Settle(bool refused);
+  void Settle(unsigned long refusal);
 
   std::string path_;
   std::uint64_t server_start_;

@@ -14,6 +14,7 @@
 #include "base/error.hpp"
 #include "pkcs11/file.hpp"
 #include "pkcs11/pin.hpp"
+#include "pkcs11/rv.hpp"
 
 namespace trustpoint::pkcs11 {
 namespace {
@@ -35,6 +36,7 @@ struct PinMemo::Record {
   std::uint32_t state;
   std::uint32_t tries;      // that began and never ended
   std::uint64_t last_used;  // by Content::clock
+  std::uint64_t answer;     // CK_RV of the refusal
   Block<16> place;          // HMAC(r, module and serial)
   Block<16> tag;            // HMAC(r, PIN)
   FileIdentity file;
@@ -105,7 +107,7 @@ void PinMemo::Check(const std::string& module, const std::string& token_serial, 
   if (record->state == kRefused)
     throw Error(
         ErrorCode::kTokenRefused, "the token refused this PIN before; it was not sent again",
-        "Token serial " + token_serial + ".",
+        "C_Login: " + RvName(record->answer) + ", token serial " + token_serial + ".",
         "Put the right PIN into the PIN file. If this one is right by now, the owner's tp_hsm_login() sends "
         "it once more.");
   throw Error(
@@ -134,29 +136,31 @@ void PinMemo::Begin(const std::string& module, const std::string& token_serial, 
           return std::pair(a.state, a.last_used) < std::pair(b.state, b.last_used);
         });
   const bool again = record->state == kTrying && record->place == place_ && record->IsOf(tag, pin.file);
-  *record = {kTrying, again ? record->tries + 1 : 1, ++content.clock, place_, tag, pin.file};
+  *record = {kTrying, again ? record->tries + 1 : 1, ++content.clock, 0, place_, tag, pin.file};
   if (!Store(content))
     throw Error(ErrorCode::kNotConfigured,
                 "the file that remembers refused PINs cannot be written; no PIN was sent",
                 path_ + ": " + std::strerror(errno));
 }
 
-void PinMemo::Settle(bool refused) {
+void PinMemo::Settle(unsigned long refusal) {
   Content content;
   if (!Load(&content)) return;
   Record* record = FindRecord(&content, place_);
   if (!record) return;
-  if (refused)
+  if (refusal != CKR_OK) {
     record->state = kRefused;
-  else
+    record->answer = refusal;
+  } else {
     *record = {};
+  }
   // When this fails, the try counts as cut off: the memo errs on the safe side.
   (void)Store(content);
 }
 
-void PinMemo::Succeeded() { Settle(false); }
-void PinMemo::Refused() { Settle(true); }
-void PinMemo::Undecided() { Settle(false); }
+void PinMemo::Succeeded() { Settle(CKR_OK); }
+void PinMemo::Refused(unsigned long answer) { Settle(answer); }
+void PinMemo::Undecided() { Settle(CKR_OK); }
 
 void PinMemo::Clear() {
   if (unlink(path_.c_str()) != 0 && errno != ENOENT)

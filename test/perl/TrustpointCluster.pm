@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(new_cluster set_up write_pin token_folder make_token_folder softhsm_conf session ask try_sql
-  answer_and_errors pkcs11_tool);
+  answer_and_errors pkcs11_tool softhsm_module pkcs11_spy spy_on calls_seen);
 
 use constant { PIN => '1234', SO_PIN => '12345678' };
 
@@ -109,6 +109,30 @@ sub pkcs11_tool {
     my @command = ('pkcs11-tool', '--module', softhsm_module(), '--login', '--pin', PIN, '--token-label', 'tp');
     IPC::Run::run([ @command, @arguments ], '>', \$out, '2>', \$errors) or die "pkcs11-tool @arguments: $errors";
     return $out;
+}
+
+# OpenSC's module that writes every call down and passes it on; nothing where it is not installed.
+sub pkcs11_spy {
+    my ($found) = grep { -r } map { glob "$_/pkcs11-spy.so" }
+      qw(/usr/lib/*/pkcs11 /usr/lib/*-linux-gnu* /usr/lib64/pkcs11 /usr/lib64);
+    return $found;
+}
+
+# Puts the spy between a server (which must be started again) and its token. The spy's log, spy.log in the token's
+# folder, also holds the PIN, which only a test may have.
+sub spy_on {
+    my ($node) = @_;
+    my $folder = token_folder($node);
+    $node->append_conf('postgresql.conf', "trustpoint.pkcs11_module = '" . pkcs11_spy() . "'\n"
+          . "trustpoint.module_environment = 'SOFTHSM2_CONF=$folder/softhsm2.conf; PKCS11SPY=" . softhsm_module()
+          . "; PKCS11SPY_OUTPUT=$folder/spy.log'\n");
+}
+
+# How often the spy has seen a function called.
+sub calls_seen {
+    my ($node, $function) = @_;
+    my $log = token_folder($node) . '/spy.log';
+    return scalar grep { /\b$function$/ } split /\n/, (-e $log ? slurp_file($log) : '');
 }
 
 sub softhsm_module {

@@ -3,15 +3,15 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
+use Digest::MD5 qw(md5);
+use Digest::SHA qw(sha1 sha224 sha256 sha384 sha512 hmac_sha256);
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TrustpointCluster;
 
-my $spy = '/usr/lib/x86_64-linux-gnu/pkcs11/pkcs11-spy.so';
-($spy) = grep { -e } $spy, glob('/usr/lib/*/pkcs11/pkcs11-spy.so'), glob('/usr/lib/*/pkcs11-spy.so');
-if (!defined $spy) {
+if (!pkcs11_spy()) {
     die 'pkcs11-spy.so is missing (package opensc-pkcs11)' if $ENV{CI};
     plan skip_all => 'pkcs11-spy.so is not installed (package opensc-pkcs11)';
 }
@@ -20,19 +20,14 @@ my $node = new_cluster('pin', conf => "wal_level = replica\nmax_wal_senders = 2\
 set_up($node);
 my $folder = token_folder($node);
 my $pin    = "$folder/pin";
-my $log    = "$folder/spy.log";
 my $memo   = $node->data_dir . '/pg_stat_tmp/trustpoint.pin';
 $node->safe_psql('postgres', q{CREATE TABLE secret AS SELECT tp_encrypt('kept') AS value});
 
-# Every call to the token is now written down; the spy also writes the PIN, which only a test may have.
-my $module = $node->safe_psql('postgres', 'SELECT module FROM tp_hsm_info()');
-$node->append_conf('postgresql.conf', <<"EOF");
-trustpoint.pkcs11_module = '$spy'
-trustpoint.module_environment = 'SOFTHSM2_CONF=$folder/softhsm2.conf; PKCS11SPY=$module; PKCS11SPY_OUTPUT=$log'
-EOF
+# Every call to the token is now written down.
+spy_on($node);
 $node->restart;
 
-sub logins { return scalar grep { /C_Login/ } split /\n/, (-e $log ? slurp_file($log) : ''); }
+sub logins { return calls_seen($node, 'C_Login'); }
 
 sub try_at_once {
     my ($count) = @_;
@@ -49,6 +44,7 @@ sub try_at_once {
 is($node->safe_psql('postgres', 'SELECT tp_decrypt(value) FROM secret'), 'kept', 'the right PIN works through the spy');
 is(logins(), 1, 'and the spy sees the login');
 
+my $serial = $node->safe_psql('postgres', 'SELECT serial FROM tp_hsm_slots() WHERE initialized');
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 
 write_pin($pin, '9999');
@@ -56,8 +52,8 @@ my $before = logins();
 my (undef, $errors) = try_at_once(20);
 is(logins() - $before, 1, '20 backends at once send a wrong PIN once');
 is(scalar(grep { /38000/ } @$errors), 20, 'all of them fail with SQLSTATE 38000');
-is(scalar(grep { /CKR_PIN_INCORRECT/ } @$errors), 1, 'one has the answer of the token');
-is(scalar(grep { /refused this PIN before/ } @$errors), 19, 'the others say that the PIN was refused before');
+is(scalar(grep { /DETAIL:.*CKR_PIN_INCORRECT/ } @$errors), 20, 'with the answer of the token');
+is(scalar(grep { /refused this PIN before/ } @$errors), 19, 'all but one say that the PIN was refused before');
 is(scalar(grep { /HINT/ } @$errors), 20, 'each has a hint');
 is(scalar(grep { /9999/ } @$errors), 0, 'none quotes the PIN');
 $session->query('SELECT tp_decrypt(value) FROM secret');
@@ -69,10 +65,26 @@ is(logins() - $before, 1, 'the same PIN in a rewritten file is not sent again');
 $node->restart;
 try_at_once(2);
 is(logins() - $before, 1, 'nor after a restart');
+$node->stop('immediate');
+$node->start;
+try_at_once(2);
+is(logins() - $before, 1, 'nor after a crash');
 
 my $mode = (stat $memo)[2] & 07777;
 is(sprintf('%04o', $mode), '0600', 'the memory of the refused PIN is the server\'s alone');
-unlike(slurp_file($memo), qr/9999/, 'and does not hold the PIN');
+my $memory = slurp_file($memo);
+unlike($memory, qr/9999/, 'and does not hold the PIN');
+# Nor what it could be guessed from: a hash of it without a secret, alone or together with what is known.
+my @hashes;
+for my $text ('9999', "9999\n", "9999\0") {
+    for my $known ('', softhsm_module(), pkcs11_spy(), $serial, 'tp', $pin) {
+        for my $hash (\&sha1, \&sha224, \&sha256, \&sha384, \&sha512, \&md5) {
+            push @hashes, map { $hash->($_) } "$text$known", "$known$text", "$text\0$known", "$known\0$text";
+        }
+        push @hashes, hmac_sha256($text, $known), hmac_sha256($known, $text);
+    }
+}
+is(scalar(grep { index($memory, substr($_, 0, 8)) >= 0 } @hashes), 0, 'nor an unkeyed hash of it');
 my $backup = PostgreSQL::Test::Utils::tempdir() . '/backup';
 $node->command_ok([ 'pg_basebackup', '-D', $backup, '-c', 'fast', '-h', $node->host, '-p', $node->port ], 'a base backup');
 ok(!-e "$backup/pg_stat_tmp/trustpoint.pin", 'leaves it out');

@@ -22,7 +22,7 @@ class PinMemoTest : public ::testing::Test {
   void Refuse(const Pin& pin, const char* serial = kSerial) {
     PinMemo memo = Memo();
     memo.Begin(kModule, serial, pin);
-    memo.Refused();
+    memo.Refused(CKR_PIN_LOCKED);
   }
   bool Allows(const Pin& pin, const char* serial = kSerial, std::uint64_t server_start = 1) {
     PinMemo memo = Memo(server_start);
@@ -45,6 +45,13 @@ TEST_F(PinMemoTest, RefusesARefusedPinUntilItDiffers) {
   Refuse(MakePin("1111"));
   EXPECT_FALSE(Allows(MakePin("1111")));
   EXPECT_TRUE(Allows(MakePin("2222", 2)));
+}
+
+TEST_F(PinMemoTest, RepeatsTheAnswerOfTheToken) {
+  Refuse(MakePin("1111"));
+  const auto error = ErrorOf([&] { Memo().Check(kModule, kSerial, MakePin("1111")); });
+  ASSERT_TRUE(error);
+  EXPECT_STREQ(error->failure().detail, "C_Login: CKR_PIN_LOCKED (0xA4), token serial serial 1.");
 }
 
 TEST_F(PinMemoTest, RefusesTheSamePinInANewFile) {
