@@ -53,9 +53,9 @@ private_postgresql() {
     export PG_CONFIG=$bin/pg_config
 }
 
-# Builds the extension and installs it there.
+# build_extension [TARGET ...]: builds the extension, and those too, and installs it there.
 build_extension() {
-    run make -s -j "$jobs" all install test/tools/print_dek PG_CONFIG="$PG_CONFIG" ${SANITIZE:+SANITIZE=1} >"$WORK/build.log" 2>&1 ||
+    run make -s -j "$jobs" all install "$@" PG_CONFIG="$PG_CONFIG" ${SANITIZE:+SANITIZE=1} >"$WORK/build.log" 2>&1 ||
         { cat "$WORK/build.log" >&2; return 1; }
 }
 
@@ -75,7 +75,7 @@ EOF
 start_server() {
     export PGHOST=$WORK/socket PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
     mkdir -m 700 "$PGHOST"
-    initdb -D "$WORK/cluster" -U postgres -A trust --encoding=UTF8 --locale=C.UTF-8 >"$WORK/initdb.log" 2>&1 ||
+    run initdb -D "$WORK/cluster" -U postgres -A trust --encoding=UTF8 --locale=C.UTF-8 >"$WORK/initdb.log" 2>&1 ||
         { cat "$WORK/initdb.log" >&2; return 1; }
     cat >>"$WORK/cluster/postgresql.conf" <<EOF
 listen_addresses = ''
