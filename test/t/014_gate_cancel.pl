@@ -21,7 +21,8 @@ sub free { flock($gate, LOCK_UN) or die $! }
 
 hold();
 my $begin = time;
-my (undef, undef, $error) = $node->psql('postgres', "SET statement_timeout = '500ms'; $read");
+my (undef, undef, $error) = $node->psql('postgres', "SET statement_timeout = '500ms'; $read",
+    timeout => 60, timed_out => \my $late);
 like($error, qr/statement timeout/, 'statement_timeout ends the wait');
 cmp_ok(time - $begin, '<', 10, 'in time');
 

@@ -1,89 +1,158 @@
-# Between transactions no copy of a key is outside locked memory: core images of an idle backend are searched for the DEK,
-# its subkeys and the keys derived for single nonces.
+# Between transactions no copy of a key is outside locked memory: core images of an idle backend are searched for the
+# DEKs, their subkeys and the keys derived for single nonces.
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TrustpointCluster;
 
 my $print_dek = "$FindBin::RealBin/../tools/print_dek";
+plan skip_all => 'the memory of a sanitizer fills no core image' if $ENV{SANITIZE};
 if (!-x '/usr/bin/gdb' || !-x $print_dek) {
-    die 'gdb is missing' if $ENV{CI};
+    die 'gdb or test/tools/print_dek is missing' if $ENV{CI};
     plan skip_all => 'gdb or test/tools/print_dek is missing (make test/tools/print_dek)';
 }
 
-my $node = new_cluster('core');
-my $first = set_up($node);
+# Small, as all of it is in the core images.
+my $node = new_cluster('core', conf => "shared_buffers = 4MB\nmax_connections = 20\n");
+set_up($node);
 $node->safe_psql('postgres', q{CREATE TABLE secret AS SELECT i, tp_encrypt('secret ' || i) AS value
     FROM generate_series(1, 3) i});
 
-# One transaction that encrypts, decrypts, rewraps and rotates with both suites, and an aborted one.
-my $session = $node->background_psql('postgres', on_error_stop => 0);
-my $pid = $session->query_safe('SELECT pg_backend_pid()');
-my $work = q{
-    SELECT count(tp_decrypt(value)) FROM secret;
-    INSERT INTO secret SELECT i, tp_encrypt('more ' || i) FROM generate_series(4, 6) i;
-    SET LOCAL trustpoint.cipher = 'aes-256-gcm';
-    INSERT INTO secret SELECT i, tp_encrypt('plain gcm ' || i) FROM generate_series(7, 9) i;
-    SELECT count(tp_decrypt(value)) FROM secret;
-    SELECT tp_rotate_dek();
-    UPDATE secret SET value = tp_rewrap(value) WHERE i = 1;
-    SELECT count(tp_decrypt(value)) FROM secret;};
-$session->query_safe("BEGIN; $work COMMIT");
-$session->query_safe("BEGIN; $work ROLLBACK");
-$session->query_safe('SELECT count(tp_decrypt(value)) FROM secret');
+# What a session told of wrapped keys and nonces; from them, the keys that must not be found: value => kind.
+my (%nonces, %deks, %keys);
 
-# The keys that must not be found.
-my $module = $node->safe_psql('postgres', 'SELECT module FROM tp_hsm_info()');
-my @prefixes = split /\n/, $node->safe_psql('postgres',
-    q{SELECT DISTINCT encode(substring(value FROM 6 FOR 12), 'hex') FROM secret WHERE get_byte(value, 0) = 225});
-my @keys;
-for my $row (split /\n/, $node->safe_psql('postgres', q{SELECT encode(kek_id, 'hex'), encode(wrapped, 'hex') FROM tp_dek})) {
-    local $ENV{SOFTHSM2_CONF} = softhsm_conf($node);
-    my ($out, $err);
-    IPC::Run::run([ $print_dek, $module, 'tp', TrustpointCluster::PIN, split(/\|/, $row), @prefixes ], '>', \$out, '2>', \$err)
-      or die $err;
-    push @keys, map { pack 'H*', (split ' ')[1] } split /\n/, $out;
-}
-cmp_ok(scalar @keys, '>=', 12, 'the DEKs, subkeys and derived keys are known');
-
-# Searches a core image, also for each half of a key; returns the addresses of what was found.
-sub search {
-    my ($core, @needles) = @_;
-    my $image = slurp_file($core);
-    my @found;
-    for my $needle (map { ($_, substr($_, 0, 16), substr($_, 16)) } @needles) {
-        my $at = -1;
-        push @found, $at while ($at = index($image, $needle, $at + 1)) >= 0;
+sub learn {
+    my ($told) = @_;
+    $nonces{$1} = 1 while $told =~ /^nonce (\w{24})$/mg;
+    $deks{$1} = 1 while $told =~ /^dek (\w{32} \w{144})$/mg;
+    for my $dek (keys %deks) {
+        local $ENV{SOFTHSM2_CONF} = softhsm_conf($node);
+        my ($out, $err);
+        IPC::Run::run([ $print_dek, softhsm_module(), 'tp', TrustpointCluster::PIN, split(/ /, $dek), keys %nonces ],
+            '>', \$out, '2>', \$err) or die $err;
+        $keys{ pack 'H*', $2 } = $1 while $out =~ /^(\w+) (\w{64})$/mg;
     }
-    return scalar @found;
 }
 
-sub dump_core {
-    my ($name, @settings) = @_;
-    my $core = $node->basedir . "/$name.core";
+# The addresses of memory that core images leave out and a fork empties, which is the arena alone.
+sub arena {
+    my ($pid) = @_;
+    my (@ranges, @range);
+    for my $line (split /\n/, slurp_file("/proc/$pid/smaps")) {
+        @range = (hex $1, hex $2) if $line =~ /^([0-9a-f]+)-([0-9a-f]+) /;
+        push @ranges, [ @range, $line =~ /\blo\b/ ? 1 : 0 ] if $line =~ /^VmFlags:(?=.*\bdd\b)(?=.*\bwf\b)/;
+    }
+    return @ranges;
+}
+
+# Where in a backend's memory a core image has 8 bytes of any key: how often in the arena, and all places elsewhere.
+sub search {
+    my ($pid, @settings) = @_;
+    my $core = $node->basedir . '/core';
     my ($out, $err) = ('', '');
-    IPC::Run::run([ 'gdb', '-batch', '-nx', '-p', $pid, map({ ('-ex', $_) } @settings), '-ex', "gcore $core" ],
-        '>', \$out, '2>', \$err);
-    -s $core or die "no core image: $err";
-    return $core;
+    my @first = map { ('-iex', $_) } 'set auto-load no', 'set debuginfod enabled off';
+    my @then = map { ('-ex', $_) } @settings, "gcore $core";
+    IPC::Run::run([ 'gdb', '-batch', '-nx', @first, '-p', $pid, @then ], '>', \$out, '2>', \$err);
+    -s $core or die "no core image: $out$err";
+    my $image = slurp_file($core);
+    unlink $core;
+    my ($headers, $size, $count) = (unpack('x32 Q', $image), unpack('x54 SS', $image));
+    my @segments = grep { $_->[0] == 1 }    # PT_LOAD: type, offset, address, size
+      map { [ unpack 'L x4 Q Q x8 Q', substr $image, $headers + $_ * $size, $size ] } 0 .. $count - 1;
+    my @arena = arena($pid);
+    my $pieces = join '|', map { quotemeta } map { unpack '(a8)*', $_ } keys %keys;
+    my ($inside, %outside) = (0);
+    while ($image =~ /$pieces/g) {
+        my $at = $-[0];
+        my ($segment) = grep { $at >= $_->[1] && $at < $_->[1] + $_->[3] } @segments;
+        my $address = $segment ? $segment->[2] + $at - $segment->[1] : -1;
+        if (grep { $address >= $_->[0] && $address < $_->[1] } @arena) { $inside++; }
+        else                                                           { $outside{ sprintf '%x', $address }++; }
+    }
+    return ($inside, join ' ', sort keys %outside);
 }
 
-is(search(dump_core('plain'), @keys), 0, 'a core image of the idle backend holds none of them');
+sub nowhere {
+    my ($name, $pid, @settings) = @_;
+    my ($inside, $outside) = search($pid, @settings);
+    is("$inside, $outside", '0, ', $name);
+}
 
-# Everything that is mapped, in core images or not: the arena has them, and nothing else.
-my @all = ('set use-coredump-filter off', 'set dump-excluded-mappings on');
-my $everything = dump_core('everything', @all);
-cmp_ok(search($everything, @keys), '>', 0, 'with excluded mappings they are there');
-like($session->query_safe('SELECT tp_forget_keys()'), qr/^[1-9]/, 'the session forgets its keys');
-is(search(dump_core('forgotten', @all), @keys), 0, 'and nothing else had them');
+# Transactions that encrypt, decrypt, rewrap, make keys and rotate with both suites: one commits, one rolls back, one
+# fails. Each tells its wrapped keys and nonces, which the tables will not all keep.
+my $tell = q{SELECT 'dek ' || encode(kek_id, 'hex') || ' ' || encode(wrapped, 'hex') FROM tp_dek;
+    SELECT DISTINCT 'nonce ' || encode(substring(value FROM 6 FOR 12), 'hex') FROM secret
+        WHERE get_byte(value, 0) = 225;};
+my $session = session($node);
+my $pid = $session->query_safe('SELECT pg_backend_pid()');
+for my $end ('COMMIT', 'ROLLBACK', 'SELECT 1 / 0; ROLLBACK') {
+    my $told = ask($session, qq{BEGIN;
+        SELECT count(tp_decrypt(value)) FROM secret;
+        INSERT INTO secret SELECT i, tp_encrypt('more ' || i) FROM generate_series(4, 6) i;
+        SET LOCAL trustpoint.cipher = 'aes-256-gcm';
+        INSERT INTO secret SELECT i, tp_encrypt('plain gcm ' || i) FROM generate_series(7, 9) i;
+        SELECT count(tp_decrypt(value)) FROM secret;
+        SELECT tp_rotate_dek();
+        UPDATE secret SET value = tp_rewrap(value) WHERE i = 1;
+        SET LOCAL trustpoint.cipher = 'xaes-256-gcm';
+        SAVEPOINT one;
+        UPDATE secret SET value = tp_rewrap(value) WHERE i = 2;
+        SELECT tp_create_dek('tenant $end');
+        SELECT tp_create_dek('tenant $end', 'index');
+        INSERT INTO secret SELECT 10, tp_encrypt('of a tenant', '', 'tenant $end');
+        SELECT count(tp_decrypt(value)) FROM secret;
+        $tell
+        ROLLBACK TO SAVEPOINT one;
+        SELECT count(tp_decrypt(value)) FROM secret;
+        $tell
+        SELECT tp_rotate_dek();
+        SELECT count(*) FROM tp_verify_keys() WHERE ok;});
+    $told .= ask($session, $tell);
+    ask($session, $end);
+    learn($told);
+    nowhere("after $end a core image of the idle backend holds no key", $pid);
+}
+ask($session, $_) for 'SELECT count(*) FROM tp_verify_keys() WHERE ok', 'SELECT count(tp_decrypt(value)) FROM secret',
+  q{INSERT INTO secret SELECT 11, tp_encrypt('last')}, 'SELECT count(tp_decrypt(value)) FROM secret';
+learn(ask($session, $tell));
+is(ask($session, 'SELECT deks_cached > 0 FROM tp_status()'), 't', 'the backend has DEKs cached');
+is(ask($session, 'SELECT count(tp_decrypt(value)) FROM secret'), 10, 'and decrypts');
 
-# The search finds a key that is put elsewhere on purpose.
-$session->query_safe("PREPARE leak AS SELECT '\\x" . unpack('H*', $keys[0]) . "'::bytea");
-cmp_ok(search(dump_core('leak'), $keys[0]), '>', 0, 'a key elsewhere is found');
+is(scalar(keys %deks), 1 + 3 * 4, 'all DEKs are known, also those that were rolled back');
+cmp_ok(scalar(keys %nonces), '>=', 8, 'and nonces');
+cmp_ok(scalar(keys %keys), '>=', 13 * (1 + 4 + 8), 'and so the subkeys and derived keys');
+
+nowhere('a core image of the idle backend holds none of them', $pid);
+
+# Everything that is mapped, whether core images have it or not.
+my @everything = ('set use-coredump-filter off', 'set dump-excluded-mappings on');
+cmp_ok(scalar(arena($pid)), '>', 0, 'the arena is known');
+my $locked = ask($session, 'SELECT secret_memory_locked FROM tp_status()');
+is(scalar(grep { $_->[2] } arena($pid)), $locked eq 't' ? scalar(arena($pid)) : 0, 'and locked, if tp_status says so');
+my ($inside, $outside) = search($pid, @everything);
+cmp_ok($inside, '>', 0, 'with excluded mappings the arena has keys');
+is($outside, '', 'and nothing else has');
+like(ask($session, 'SELECT tp_forget_keys()'), qr/^[1-9]/, 'the session forgets its keys');
+nowhere('then they are nowhere', $pid, @everything);
+
+# What unwrapping leaves behind, when nothing runs after it.
+my $fresh = session($node);
+my $fresh_pid = ask($fresh, 'SELECT pg_backend_pid()');
+like(ask($fresh, 'SELECT tp_load_dek()'), qr/^\d+$/, 'a new backend loads the key and does no more');
+($inside, $outside) = search($fresh_pid, @everything);
+cmp_ok($inside, '>', 0, 'it has keys in its arena');
+is($outside, '', 'and nowhere else');
+$fresh->quit;
+
+# The search finds a key that is put elsewhere on purpose, even half of it.
+ask($session, "PREPARE leak AS SELECT '\\x" . unpack('H*', substr((sort keys %keys)[0], 8, 16)) . "'::bytea");
+(undef, $outside) = search($pid);
+isnt($outside, '', 'half a key elsewhere is found');
 $session->quit;
 
 done_testing();

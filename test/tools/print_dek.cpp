@@ -47,8 +47,8 @@ void PrintDek(char** arguments, int prefixes) {
       pkcs11::UnwrapBytes(session, kek, pkcs11::WrapMethod::kKeyWrap, FromHex(arguments[5]));
   const base::Bytes dek = payload.view().first(32);
   Print("dek", dek);
-  for (const char* info :
-       {"trustpoint data xaes-256-gcm v1", "trustpoint data aes-256-gcm v1", "trustpoint check v1"}) {
+  for (const char* info : {"trustpoint data xaes-256-gcm v1", "trustpoint data aes-256-gcm v1",
+                           "trustpoint index v1", "trustpoint check v1"}) {
     base::Block<32> subkey;
     crypto::HkdfSha256(dek, info, subkey);
     Print("subkey", subkey);
