@@ -2,9 +2,11 @@
 // nothing else.
 #include "pg/backend.hpp"
 #include "pg/catalog.hpp"
+#include "pg/gate.hpp"
 #include "pg/keys.hpp"
 #include "pg/postgres.hpp"
 #include "pg/settings.hpp"
+#include "pg/shared_cache.hpp"
 
 extern "C" {
 #include "access/xact.h"
@@ -30,15 +32,20 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
       return;
   }
   ForgetEncryptionLock();
+  DropTurn();
+  SettleSharedDeks();
   if (Backend* backend = ExistingBackend()) {
     backend->sealer.EndTransaction();
     backend->opener.EndTransaction();
   }
 }
 
-// An aborted subtransaction lets go of the locks that it took.
+// An aborted subtransaction lets go of the locks that it took, and an error may have come while it had the
+// turn.
 extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionId, SubTransactionId, void*) {
-  if (event == SUBXACT_EVENT_ABORT_SUB) ForgetEncryptionLock();
+  if (event != SUBXACT_EVENT_ABORT_SUB) return;
+  ForgetEncryptionLock();
+  DropTurn();
 }
 
 }  // namespace
@@ -47,6 +54,7 @@ extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionI
 void _PG_init(void) {
   using namespace trustpoint::pg;
   DefineSettings();
+  PrepareSharedCache();
   WatchTables();
   RegisterXactCallback(TrustpointTransactionEnds, nullptr);
   RegisterSubXactCallback(TrustpointSubtransactionEnds, nullptr);
