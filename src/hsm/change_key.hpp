@@ -8,6 +8,9 @@
 
 namespace trustpoint::hsm {
 
+// Throws kExists when a key of the token has the label. except_id: of the one key that may.
+void RequireFreeLabel(pkcs11::Session& session, std::string_view label, base::Bytes except_id = {});
+
 // Both halves of a pair. Throws kExists when an object has the new label, kInvalidArgument when it is no
 // label. Safe to run twice. The caller forgets its KeyCache.
 void RenameKey(pkcs11::Session& session, const TokenKey& key, std::string_view new_label);

@@ -49,6 +49,7 @@ struct TokenKey {
   const crypto::PublicKey& RequirePublic() const;
 
   std::optional<crypto::PublicKey> public_key_;
+  mutable unsigned supported = 0;  // bits of the schemes that the token is known to sign with
 };
 
 // Looks in the token, past every cache. Throws kNotFound; kExists when more than one key matches;
