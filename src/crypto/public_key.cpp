@@ -29,6 +29,14 @@ constexpr const char* kGroupNames[] = {"prime256v1", "secp384r1", "secp521r1", "
               "-----BEGIN PUBLIC KEY-----.");
 }
 
+// More than 1.
+bool IsOdd(const EVP_PKEY* key, const char* name) {
+  BIGNUM* number = nullptr;
+  if (EVP_PKEY_get_bn_param(key, name, &number) != 1) return false;
+  const Owned<BIGNUM, BN_free> owned(number);
+  return BN_is_odd(number) && !BN_is_one(number);
+}
+
 Context ContextFor(const EVP_PKEY* key) {
   Context context(EVP_PKEY_CTX_new_from_pkey(Library(), const_cast<EVP_PKEY*>(key), nullptr));
   if (context == nullptr) ThrowOpenSsl("could not use a public key");
@@ -95,7 +103,11 @@ PublicKey::PublicKey(evp_pkey_st* key) : key_(key) {
   } else {
     ThrowBadKey("the key is neither RSA nor EC");
   }
-  if (EVP_PKEY_public_check(ContextFor(key).get()) != 1) ThrowBadKey("the public key is not valid");
+  // Of RSA not more: OpenSSL would look whether the modulus is prime, which takes longer than all else.
+  const bool valid = type_ == KeyType::kEc
+                         ? EVP_PKEY_public_check_quick(ContextFor(key).get()) == 1
+                         : IsOdd(key, OSSL_PKEY_PARAM_RSA_N) && IsOdd(key, OSSL_PKEY_PARAM_RSA_E);
+  if (!valid) ThrowBadKey("the public key is not valid");
 }
 
 PublicKey::~PublicKey() = default;
