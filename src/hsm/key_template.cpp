@@ -45,7 +45,7 @@ Template PrivateTemplate(const NewKey& key, KeyType type, Usage usage, bool bare
   AddProtection(&attributes, bare);
   const bool signs = usage == Usage::kSign;
   attributes.Add(CKA_SIGN, signs);
-  if (type == KeyType::kRsa) attributes.Add(CKA_DECRYPT, !signs).Add(CKA_UNWRAP, false);
+  if (type == KeyType::kRsa || !bare) attributes.Add(CKA_DECRYPT, !signs).Add(CKA_UNWRAP, false);
   if (!bare) attributes.Add(CKA_SIGN_RECOVER, false).Add(CKA_DERIVE, false);
   return attributes;
 }
@@ -54,7 +54,7 @@ Template PublicTemplate(const NewKey& key, KeyType type, Usage usage, bool bare)
   Template attributes = Begin(key, CKO_PUBLIC_KEY, type);
   const bool signs = usage == Usage::kSign;
   attributes.Add(CKA_PRIVATE, false).Add(CKA_VERIFY, signs);
-  if (type == KeyType::kRsa) attributes.Add(CKA_ENCRYPT, !signs).Add(CKA_WRAP, false);
+  if (type == KeyType::kRsa || !bare) attributes.Add(CKA_ENCRYPT, !signs).Add(CKA_WRAP, false);
   if (!bare) attributes.Add(CKA_VERIFY_RECOVER, false).Add(CKA_DERIVE, false);
   return attributes;
 }

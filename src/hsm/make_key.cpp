@@ -106,7 +106,7 @@ TokenKey MakeEcKey(Session& session, const NewKey& key, crypto::Curve curve) {
   RequireMechanismFor(session, CKM_EC_KEY_PAIR_GEN, CKF_GENERATE_KEY_PAIR, crypto::CurveBits(curve));
   RequireUse(session, KeyType::kEc, Usage::kSign);
   const Wanted wanted{KeyType::kEc, crypto::CurveBits(curve), curve, Usage::kSign, {}};
-  const std::string name = std::string("CKM_EC_KEY_PAIR_GEN on ") + crypto::CurveName(curve);
+  const std::string name = std::string("CKM_ECDSA_KEY_PAIR_GEN on ") + crypto::CurveName(curve);
   return MakeChecked(session, key, wanted, [&] {
     PairTemplates pair(key, KeyType::kEc, Usage::kSign);
     pair.AddToPublic([&](Template& half) { half.Add(CKA_EC_PARAMS, crypto::CurveOid(curve)); });
