@@ -35,7 +35,8 @@ struct Record {
   std::uint8_t id[64];
   std::uint64_t xid;
   std::uint32_t database;
-  std::uint8_t unused_too[44];
+  char token_serial[16];
+  std::uint8_t unused_too[28];
 };
 static_assert(sizeof(Header) == 128 && sizeof(Record) == 128);
 
@@ -183,6 +184,7 @@ int JournalAdd(const JournalEntry& entry) {
   base::Copy(record.id, entry.id.view());
   record.xid = entry.xid;
   record.database = entry.database;
+  memcpy(record.token_serial, entry.token_serial, sizeof record.token_serial);
 
   const int fd = Lock();
   int slot = -1;
@@ -231,8 +233,14 @@ JournalEntry* JournalRead(int* count, int** slots) {
       *slots = static_cast<int*>(repalloc(*slots, room * sizeof(int)));
     }
     (*slots)[*count] = slot;
-    entries[(*count)++] = {static_cast<JournalEntry::Kind>(record.kind), record.aborted != 0,
-                           ToKeyId({record.id, record.id_size}), record.database, record.xid};
+    JournalEntry& entry = entries[(*count)++];
+    entry = {static_cast<JournalEntry::Kind>(record.kind),
+             record.aborted != 0,
+             ToKeyId({record.id, record.id_size}),
+             record.database,
+             record.xid,
+             {}};
+    memcpy(entry.token_serial, record.token_serial, sizeof record.token_serial);
   }
   return entries;
 }

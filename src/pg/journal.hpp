@@ -21,6 +21,7 @@ struct JournalEntry {
   KeyId id;
   Oid database;
   std::uint64_t xid;  // with its epoch
+  char token_serial[17];
 };
 
 // Returns the entry's slot once it is on the disk. May ereport; nothing is held then.

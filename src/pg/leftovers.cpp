@@ -37,6 +37,9 @@ Outcome OutcomeOf(std::uint64_t xid) {
                                           : Outcome::kAborted;
 }
 
+// Whether it concerns the token that the settings name.
+bool IsHere(const char* token_serial) { return ThisBackend().connection.token().serial == token_serial; }
+
 // True when it is done. One key that the token will not let go of must not bar all others.
 template <class Step>
 bool Try(const char* what, Step step) {
@@ -87,9 +90,10 @@ void SettleLeftovers() {
     if (entries[i].database == MyDatabaseId && Settle(entries[i]))
       (void)JournalRemove(slots[i], entries[i].id);
 
-  const KeyId* trash = ReadTrash(&count);
+  const TrashRow* trash = ReadTrash(&count);
   for (int i = 0; i < count; ++i)
-    if (!IsDoomedHere(trash[i]) && Destroy(trash[i])) DeleteTrash(trash[i]);
+    if (IsHere(trash[i].token_serial) && !IsDoomedHere(trash[i].id) && Destroy(trash[i].id))
+      DeleteTrash(trash[i].id);
 }
 
 }  // namespace trustpoint::pg

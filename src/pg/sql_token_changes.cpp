@@ -71,12 +71,12 @@ bool DateArgument(FunctionCallInfo fcinfo, int number, Date* date) {
   return true;
 }
 
-// What the attribute of the private or secret key is now.
+// What the attribute is now, in the half that shows it.
 Date DateNow(const KnownKey& known, const char* attribute) {
   Date now = {};
   WithTokenKey(known, [&](Session& session, const hsm::TokenKey& key) {
     for (const hsm::AttributeInfo& info : hsm::ReadAttributes(session, key))
-      if (info.object_class != "public key" && info.name == attribute)
+      if (info.name == attribute && !info.value.empty())
         snprintf(now.text, sizeof now.text, "%s", info.value.c_str());
   });
   return now;
@@ -88,6 +88,28 @@ void SetDate(const KnownKey& known, const char* attribute, const Date& date) {
   WithTokenKey(known, [&](Session& session, const hsm::TokenKey& key) {
     hsm::SetKeyAttribute(session, key, attribute, date.text);
   });
+}
+
+void RenameInToken(const KeyId& id, std::string_view label, std::string_view new_label) {
+  WillRenameKey(id, label);
+  RunWithKeys([&](pkcs11::Connection& connection) {
+    connection.Run(pkcs11::Level::kLogin, [&](Session& session) {
+      hsm::RenameKey(session, hsm::FindKey(session, {label, id.view()}), new_label);
+      ThisBackend().token_keys.Forget();
+    });
+  });
+}
+
+// Makes room for a new key of the label in this very transaction. A key without a row could not get its label
+// back after a crash.
+void FreeLabel(const KnownKey& known) {
+  if (!known.has_row) return;
+  constexpr std::string_view kPrefix = "destroyed ";
+  char label[kPrefix.size() + 2 * hsm::kKeyIdSize + 1] = {};
+  memcpy(label, kPrefix.data(), kPrefix.size());
+  (void)hex_encode(reinterpret_cast<const char*>(known.id.bytes),
+                   std::min<size_t>(known.id.size, hsm::kKeyIdSize), label + kPrefix.size());
+  RenameInToken(known.id, known.label, label);
 }
 
 }  // namespace
@@ -107,13 +129,7 @@ TP_SQL_FUNCTION(tp_rename_key) {
   const KnownKey& known = FindTokenKey(label.view(), Operation::kManage);
   const KeyId id = known.id;
   Adopt(known);
-  WillRenameKey(id, label.view());
-  RunWithKeys([&](pkcs11::Connection& connection) {
-    connection.Run(pkcs11::Level::kLogin, [&](Session& session) {
-      hsm::RenameKey(session, hsm::FindKey(session, {label.view(), id.view()}), new_label.view());
-      ThisBackend().token_keys.Forget();
-    });
-  });
+  RenameInToken(id, label.view(), new_label.view());
   RenameTokenKey(id, new_label.view());
   Audit("rename_key", new_label);
   PG_RETURN_VOID();
@@ -140,6 +156,7 @@ TP_SQL_FUNCTION(tp_destroy_key) {
   const KeyId id = known.id;
   // That it is there, and alone with its id, is known before anybody relies on its end.
   WithTokenKey(known, [](Session&, const hsm::TokenKey&) {});
+  FreeLabel(known);
   WillDestroyKey(id);
   MoveToTrash(id, label.view());
   Audit("destroy_key", label);

@@ -119,11 +119,13 @@ void CheckOperation(KnownKey* known, Operation operation) {
   if (known->allowed_role[index] == role) return;
   if (!RoleMayOperate(role, known->id, operation)) {
     const char* name = GetUserNameFromId(role, false);
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                    errmsg("role \"%s\" may not %s with key \"%s\"", name, OperationName(operation),
-                           Shown(known->label)),
-                    errhint("Ask for: SELECT tp_grant_key('%s', '%s', '{%s}');", Shown(known->label), name,
-                            operation == Operation::kAny ? "verify" : OperationName(operation))));
+    const char* what = operation == Operation::kAny ? "verify" : OperationName(operation);
+    ereport(ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+             operation == Operation::kAny
+                 ? errmsg("role \"%s\" may not look at key \"%s\"", name, Shown(known->label))
+                 : errmsg("role \"%s\" may not use key \"%s\" for \"%s\"", name, Shown(known->label), what),
+             errhint("Ask for: SELECT tp_grant_key('%s', '%s', '{%s}');", Shown(known->label), name, what)));
   }
   known->allowed_role[index] = role;
 }

@@ -24,6 +24,9 @@ void BeginTokenChange(FunctionCallInfo fcinfo, const char* function) {
   PreventCommandDuringRecovery(function);
   PreventCommandIfReadOnly(function);
   RefreshTokenKeys(fcinfo);
+  // A token that is away is told before anything is written down.
+  RunWithKeys(
+      [](pkcs11::Connection& connection) { connection.Run(pkcs11::Level::kLogin, [](pkcs11::Session&) {}); });
   SettleLeftovers();
 }
 
