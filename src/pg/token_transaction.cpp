@@ -46,8 +46,13 @@ void Remember(Change::Kind kind, const KeyId& id, const char* attribute, std::st
 // Writes it down first and remembers it then: an error between the two leaves an entry that the next sweep
 // finds to be about nothing.
 void Journal(JournalEntry::Kind journal_kind, Change::Kind kind, const KeyId& id, std::string_view before) {
-  JournalEntry entry = {
-      journal_kind, false, id, MyDatabaseId, U64FromFullTransactionId(GetTopFullTransactionId()), {}};
+  JournalEntry entry = {journal_kind,
+                        false,
+                        id,
+                        MyDatabaseId,
+                        KnownTokenTables().key,
+                        U64FromFullTransactionId(GetTopFullTransactionId()),
+                        {}};
   const std::string& serial = ThisBackend().connection.token().serial;
   strlcpy(entry.token_serial, serial.c_str(), sizeof entry.token_serial);
   const int slot = JournalAdd(entry);
