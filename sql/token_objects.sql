@@ -136,6 +136,25 @@ SELECT count(*) FROM tp_token_trash;
 DROP OWNED BY regress_tp_user;
 DROP ROLE regress_tp_user;
 
+-- Dates inform; they are the only attributes that change.
+SELECT tp_set_key_attributes('obj ec', start_date => '2026-01-31', end_date => '2027-01-31');
+SELECT DISTINCT attribute, value FROM tp_key_attributes('obj ec') WHERE attribute ~ 'DATE' AND value <> '' ORDER BY 1;
+SELECT tp_set_key_attributes('obj ec', end_date => '2028-02-29');
+SELECT DISTINCT attribute, value FROM tp_key_attributes('obj ec') WHERE attribute ~ 'DATE' AND value <> '' ORDER BY 1;
+BEGIN;
+SELECT tp_set_key_attributes('obj ec', start_date => '2020-01-01');
+ROLLBACK;
+SELECT DISTINCT attribute, value FROM tp_key_attributes('obj ec') WHERE attribute ~ 'DATE' AND value <> '' ORDER BY 1;
+SELECT refusal($$SELECT tp_set_key_attributes('obj ec', start_date => '2028-01-01', end_date => '2027-01-01')$$);
+SELECT refusal($$SELECT tp_set_key_attributes('obj ec', end_date => 'infinity')$$);
+SELECT refusal($$SELECT tp_set_key_attributes('obj ec', end_date => '0001-01-01 BC')$$);
+SELECT refusal($$SELECT tp_set_key_attributes('obj no', end_date => '2027-01-01')$$);
+SELECT refusal($$SELECT tp_set_key_attributes(NULL, end_date => '2027-01-01')$$);
+SELECT tp_set_key_attributes('obj ec');
+-- SoftHSM keeps no date of a secret key.
+SELECT refusal($$SELECT tp_set_key_attributes('obj aes', end_date => '2027-01-01')$$);
+SELECT tp_verify('obj ec', 'x', tp_sign('obj ec', 'x'));
+
 SELECT tp_destroy_key(label) FROM tp_token_key WHERE label ~ '^obj' ORDER BY label;
 SELECT count(*) FROM tp_hsm_keys() WHERE label ~ '^obj|^destroyed';
 SELECT count(*) FROM tp_token_key;
