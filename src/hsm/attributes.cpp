@@ -39,14 +39,16 @@ CK_ULONG Number(const Value& bytes, std::size_t offset = 0) {
   return number;
 }
 
-// As ReadBytes. SoftHSM fails for some values that it took before; that is no reason to hide the rest.
+// As ReadBytes. SoftHSM fails for values that it took before, and NSS for attributes that it does not know;
+// that is no reason to hide the rest.
 std::optional<Value> ReadShown(pkcs11::Session& session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type) {
   try {
     return pkcs11::ReadBytes(session, object, type);
   } catch (const base::Error& error) {
-    if (!pkcs11::IsVague(error.token_code()) || !pkcs11::TokenAnswers(session.module(), session.slot()))
-      throw;
-    return std::nullopt;
+    if (pkcs11::ClassOf(error.token_code()) == pkcs11::Class::kPermanent) return std::nullopt;
+    if (pkcs11::IsVague(error.token_code()) && pkcs11::TokenAnswers(session.module(), session.slot()))
+      return std::nullopt;
+    throw;
   }
 }
 
