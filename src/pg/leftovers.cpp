@@ -1,0 +1,98 @@
+#include "pg/leftovers.hpp"
+
+#include "hsm/change_key.hpp"
+#include "pg/journal.hpp"
+#include "pg/token.hpp"
+#include "pg/token_catalog.hpp"
+#include "pg/token_store.hpp"
+#include "pg/token_transaction.hpp"
+
+extern "C" {
+#include "access/transam.h"
+#include "utils/fmgrprotos.h"
+#include "utils/xid8.h"
+}
+
+namespace trustpoint::pg {
+namespace {
+
+using pkcs11::Connection;
+using pkcs11::Level;
+using pkcs11::Session;
+
+// Also a prepared one. After a crash PostgreSQL may have given the number to another transaction, so that no
+// more can be asked of it than this: then the entry waits for that one's end.
+bool IsInProgress(std::uint64_t xid) {
+  const FullTransactionId id = FullTransactionIdFromU64(xid);
+  // A number of the future is of a transaction that the crash has cut off altogether.
+  if (!FullTransactionIdPrecedes(id, ReadNextFullTransactionId())) return false;
+  LOCAL_FCINFO(call, 1);
+  InitFunctionCallInfoData(*call, nullptr, 1, InvalidOid, nullptr, nullptr);
+  call->args[0] = {FullTransactionIdGetDatum(id), false};
+  const Datum status = pg_xact_status(call);
+  return !call->isnull && strcmp(text_to_cstring(DatumGetTextPP(status)), "in progress") == 0;
+}
+
+// Whether it concerns the token that the settings name.
+bool IsHere(const char* token_serial) { return ThisBackend().connection.token().serial == token_serial; }
+
+// True when it is done. One key that the token will not let go of must not bar all others.
+template <class Step>
+bool Try(const char* what, Step step) {
+  CHECK_FOR_INTERRUPTS();
+  Backend& backend = ThisBackend();
+  base::Failure failure;
+  const bool done = TryWithKeys(&failure, [&](Connection& connection) {
+    backend.token_keys.Forget();
+    connection.Run(Level::kLogin, [&](Session& session) { step(session); });
+  });
+  if (done) return true;
+  if (failure.code == base::ErrorCode::kTokenUnreachable || failure.code == base::ErrorCode::kNotConfigured)
+    Raise(failure);
+  ereport(LOG, (errmsg("trustpoint: could not %s", what), errdetail_internal("%s", failure.message)));
+  return false;
+}
+
+bool Destroy(const KeyId& id) {
+  return Try("destroy a key that is no longer wanted in the token",
+             [&](Session& session) { (void)hsm::DestroyKey(session, id.view()); });
+}
+
+// True when nothing is left to do for the entry.
+bool Settle(const JournalEntry& entry) {
+  // First whether it has ended, then its row: in the other order a commit between the two would be missed.
+  if (!entry.aborted && IsInProgress(entry.xid)) return false;
+  if (entry.table != KnownTokenTables().key) {
+    JournalReport(entry.id);  // the extension was dropped since, and the rows with it
+    return true;
+  }
+  TokenKeyRow row;
+  const bool has_row = ReadTokenKey(entry.id, &row);
+  if (entry.kind == JournalEntry::Kind::kRenamed) {
+    return !has_row || Try("give a key in the token its label back", [&](Session& session) {
+      hsm::RenameKey(session, hsm::FindKey(session, {row.label, entry.id.view()}), row.label);
+    });
+  }
+  if (has_row) return true;
+  if (!Destroy(entry.id)) return false;
+  ereport(LOG, (errmsg("trustpoint: destroyed a key in the token whose transaction did not commit")));
+  return true;
+}
+
+}  // namespace
+
+void SettleLeftovers() {
+  int count;
+  int* slots;
+  const JournalEntry* entries = JournalRead(&count, &slots);
+  for (int i = 0; i < count; ++i)
+    if (entries[i].database == MyDatabaseId && Settle(entries[i]))
+      (void)JournalRemove(slots[i], entries[i].id);
+
+  const TrashRow* trash = ReadTrash(&count);
+  for (int i = 0; i < count; ++i)
+    if (IsHere(trash[i].token_serial) && !IsDoomedHere(trash[i].id) && Destroy(trash[i].id))
+      DeleteTrash(trash[i].id);
+}
+
+}  // namespace trustpoint::pg
