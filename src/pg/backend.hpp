@@ -6,14 +6,18 @@
 #include <vector>
 
 #include "keyring/cache.hpp"
+#include "keyring/indexer.hpp"
 #include "keyring/opener.hpp"
 #include "keyring/sealer.hpp"
+#include "keyring/tpsec.hpp"
 #include "pkcs11/connection.hpp"
 
 namespace trustpoint::pg {
 
 struct Backend {
   Backend();
+  // No copy of a key outlives this but those in locked memory. Cannot fail.
+  void WipeContexts() noexcept;
 
   pkcs11::PinMemo pin_memo;
   pkcs11::Connection connection;
@@ -23,6 +27,8 @@ struct Backend {
   std::string unknown_kek_attributes;  // of the KEK that was used last
   keyring::Sealer sealer;
   keyring::Opener opener;
+  keyring::TpsecCipher tpsec;
+  keyring::Indexer indexer;
 
   // Where a body leaves what PostgreSQL then reads or copies into rows; good until the next body that fills
   // it.

@@ -30,10 +30,7 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
       return;
   }
   ForgetEncryptionLock();
-  if (Backend* backend = ExistingBackend()) {
-    backend->sealer.EndTransaction();
-    backend->opener.EndTransaction();
-  }
+  if (Backend* backend = ExistingBackend()) backend->WipeContexts();
 }
 
 // An aborted subtransaction lets go of the locks that it took.
