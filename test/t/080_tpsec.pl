@@ -196,6 +196,27 @@ is(ask($open, "SELECT tpsec_decrypt('$of{'cwrap-rfc5649'}')"), 'x', 'the eighth 
 $node->safe_psql('postgres', q{DELETE FROM tp_dek WHERE name LIKE 'more %'});
 is(ask($open, "SELECT tpsec_decrypt('$of{ecb}')"), 'x', 'and the ninth again when it is the eighth');
 
+# ---- encodings: fields are UTF-8 whatever the database is, and a blind index is the same
+
+my ($umlauts) = map { $_->[2] } grep { $_->[0] eq 'today' && pack('H*', $_->[1]) =~ /世界/ } @{ $fields{'cwrap-rfc3394'} };
+my ($long) = map { $_->[2] } grep { $_->[0] eq 'before' && length $_->[1] > 10000 } @{ $fields{'cwrap-rfc3394'} };
+$node->safe_psql('postgres', q{SELECT tp_create_dek('default', 'index')});
+my $index = $node->safe_psql('postgres', q{SELECT tp_blind_index('größe', 'c')});
+for my $encoding (qw(LATIN1 SQL_ASCII)) {
+    my $database = lc $encoding;
+    $node->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE template0 ENCODING '$encoding' LC_COLLATE 'C' LC_CTYPE 'C'");
+    set_up($node, $database);
+    $node->safe_psql('postgres', "COPY (SELECT * FROM tp_dek WHERE purpose <> 'data') TO '" . $node->basedir . "/deks'");
+    $node->safe_psql($database, "COPY tp_dek FROM '" . $node->basedir . "/deks'");
+    my $answer = sub { return try_sql($node, $database, "SET client_encoding = 'UTF8'; SELECT $_[0]") };
+    is($answer->("md5(convert_to(tpsec_decrypt('$long'), 'UTF8'))"), $node->safe_psql('postgres', "SELECT md5(tpsec_decrypt('$long'))"),
+        "$encoding: umlauts come as they are") if $encoding eq 'LATIN1';
+    like($answer->("tpsec_decrypt('$umlauts')"), $encoding eq 'LATIN1' ? qr/^22P05: / : qr/Grüße/, "$encoding: and what has no place is refused");
+    is($answer->("tp_blind_index('größe', 'c')"), $index, "$encoding: a blind index is that of the UTF-8 text");
+    is(open_field($newer, $answer->("tpsec_encrypt('größe')")), unpack('H*', 'größe'), "$encoding: Python reads UTF-8 in a field");
+    like(try_sql($node, $database, "SET client_encoding = 'SQL_ASCII'; SELECT tpsec_encrypt(E'\\xff')"), qr/^22021: /, "$encoding: bytes that are no text") if $encoding eq 'SQL_ASCII';
+}
+
 # ---- later
 
 $open->quit;
