@@ -1,10 +1,10 @@
 # trustpoint: the extension by PGXS, everything else by the targets of `make help`.
 MODULE_big = trustpoint
 EXTENSION = trustpoint
-DATA = $(wildcard trustpoint--*.sql)
+DATA = $(wildcard trustpoint--*.sql) migration/tpsec_migration.sql
 OBJS = $(patsubst %.cpp,%.o,$(wildcard src/*/*.cpp))
 # In this order: setup makes what the others use.
-REGRESS = setup encrypt value rewrap keys hsm privileges errors \
+REGRESS = setup encrypt value rewrap keys hsm tpsec blind_index privileges errors \
 	token_fixtures token_objects token_rsa token_ec token_aes token_digest token_sessions token_certificates \
 	token_privileges token_errors catalog
 

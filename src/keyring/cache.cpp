@@ -1,6 +1,7 @@
 #include "keyring/cache.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace trustpoint::keyring {
 
@@ -20,6 +21,13 @@ CachedDek* DekCache::Active(envelope::Purpose purpose, std::string_view name) no
   });
   if (found == active_.end()) return nullptr;
   return last_active_ = *found;
+}
+
+const std::vector<CachedDek*>* DekCache::Versions(envelope::Purpose purpose,
+                                                  std::string_view name) const noexcept {
+  for (const VersionsOfName& known : versions_)
+    if (known.purpose == purpose && known.name == name) return &known.versions;
+  return nullptr;
 }
 
 CachedDek* DekCache::Update(const DekRow& row) {
@@ -44,16 +52,25 @@ void DekCache::SetActive(CachedDek* entry) {
   last_active_ = entry;
 }
 
+void DekCache::SetVersions(envelope::Purpose purpose, std::string_view name,
+                           std::vector<CachedDek*> versions) {
+  std::erase_if(versions_,
+                [&](const VersionsOfName& known) { return known.purpose == purpose && known.name == name; });
+  versions_.push_back({purpose, std::string(name), std::move(versions)});
+}
+
 void DekCache::Remove(std::uint32_t id) noexcept {
   const auto found = entries_.find(id);
   if (found == entries_.end()) return;
   std::erase(active_, found->second.get());
+  versions_.clear();
   last_ = last_active_ = nullptr;
   entries_.erase(found);
 }
 
 std::vector<std::uint32_t> DekCache::Stale() {
   active_.clear();
+  versions_.clear();
   last_ = last_active_ = nullptr;
   std::erase_if(entries_, [](const auto& entry) { return !entry.second->dek; });
   std::vector<std::uint32_t> ids;

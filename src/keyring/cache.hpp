@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -38,11 +39,15 @@ class DekCache {
   // The DEK that serves new values of this name, as remembered by SetActive.
   CachedDek* Active(envelope::Purpose purpose, std::string_view name) noexcept;
 
+  // The usable versions of this name, newest first, as remembered by SetVersions; nullptr: not remembered.
+  const std::vector<CachedDek*>* Versions(envelope::Purpose purpose, std::string_view name) const noexcept;
+
   // Takes in a row as it is now in the table. The DEK is dropped unless the row still vouches for it.
   CachedDek* Update(const DekRow& row);
   // The row that an entry was last served with, stale or not; the id must be one that Stale returned.
   const DekRow& RowOf(std::uint32_t id) const noexcept { return entries_.find(id)->second->row; }
   void SetActive(CachedDek* entry);
+  void SetVersions(envelope::Purpose purpose, std::string_view name, std::vector<CachedDek*> versions);
   void Remove(std::uint32_t id) noexcept;
 
   // Rows may have changed: names are forgotten, and so is every entry without a DEK. Returns the ids of the
@@ -56,8 +61,15 @@ class DekCache {
   std::size_t opened() const noexcept;
 
  private:
+  struct VersionsOfName {
+    envelope::Purpose purpose;
+    std::string name;
+    std::vector<CachedDek*> versions;
+  };
+
   std::unordered_map<std::uint32_t, std::unique_ptr<CachedDek>> entries_;
-  std::vector<CachedDek*> active_;    // one for each purpose and name in use
+  std::vector<CachedDek*> active_;  // one for each purpose and name in use
+  std::vector<VersionsOfName> versions_;
   CachedDek* last_ = nullptr;         // of ById
   CachedDek* last_active_ = nullptr;  // of Active
 };

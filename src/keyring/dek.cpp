@@ -32,13 +32,23 @@ std::string Named(const DekRow& row) {
 }  // namespace
 
 void MakeDek(pkcs11::Session& session, Kek& kek, DekRow* row) {
+  base::Secret dek(envelope::kDekSize);
+  MixRandom(session, dek.bytes());
+  AdoptDek(kek, dek.view(), row);
+}
+
+void AdoptDek(Kek& kek, base::Bytes dek, DekRow* row) {
   row->kek_id = kek.id();
   const Binding binding = BindingOf(*row);
   base::Secret payload(envelope::kPayloadSize);
-  MixRandom(session, payload.bytes().first(envelope::kDekSize));
+  base::Copy(payload.bytes(), dek);
   base::Copy(payload.bytes().subspan(envelope::kDekSize), binding);
   row->wrapped = kek.Wrap(payload.view());
-  row->check_value = CheckValue(payload.view().first(envelope::kDekSize), binding);
+  row->check_value = CheckValue(dek, binding);
+}
+
+bool IsDekOf(const DekRow& row, base::Bytes dek) {
+  return crypto::ConstantTimeEqual(CheckValue(dek, BindingOf(row)), row.check_value);
 }
 
 Dek OpenDek(Kek& kek, const DekRow& row) {

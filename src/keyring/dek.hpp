@@ -11,6 +11,12 @@ namespace trustpoint::keyring {
 // Fills wrapped and check_value of a row whose other fields are set, with a new random DEK.
 void MakeDek(pkcs11::Session& session, Kek& kek, DekRow* row);
 
+// The same with a DEK that was made elsewhere.
+void AdoptDek(Kek& kek, base::Bytes dek, DekRow* row);
+
+// Whether the row is one of this DEK, by its check value.
+bool IsDekOf(const DekRow& row, base::Bytes dek);
+
 // Unwraps the DEK of the row and checks it. Throws kDamagedKey, with one message for damaged bytes and
 // another for bytes that belong to another row.
 Dek OpenDek(Kek& kek, const DekRow& row);

@@ -34,6 +34,13 @@ Backend::Backend()
     : pin_memo(kPinMemoFile, static_cast<std::uint64_t>(PgStartTime), {HmacForMemo, crypto::Random}),
       connection(&pin_memo) {}
 
+void Backend::WipeContexts() noexcept {
+  sealer.EndTransaction();
+  opener.EndTransaction();
+  tpsec.EndTransaction();
+  indexer.EndTransaction();
+}
+
 Backend& ThisBackend() {
   if (backend == nullptr) {
     Run([] {

@@ -5,11 +5,13 @@
 
 #include <vector>
 
-#include "keyring/cache.hpp"
-#include "keyring/opener.hpp"
-#include "keyring/sealer.hpp"
 #include "hsm/listing.hpp"
 #include "hsm/token_key.hpp"
+#include "keyring/cache.hpp"
+#include "keyring/indexer.hpp"
+#include "keyring/opener.hpp"
+#include "keyring/sealer.hpp"
+#include "keyring/tpsec.hpp"
 #include "pg/known_keys.hpp"
 #include "pkcs11/connection.hpp"
 
@@ -17,6 +19,8 @@ namespace trustpoint::pg {
 
 struct Backend {
   Backend();
+  // No copy of a key outlives this but those in locked memory. Cannot fail.
+  void WipeContexts() noexcept;
 
   pkcs11::PinMemo pin_memo;
   pkcs11::Connection connection;
@@ -28,6 +32,8 @@ struct Backend {
   std::string unknown_kek_attributes;  // of the KEK that was used last
   keyring::Sealer sealer;
   keyring::Opener opener;
+  keyring::TpsecCipher tpsec;
+  keyring::Indexer indexer;
 
   hsm::KeyCache token_keys;  // by handle, while the session lives
   KnownKeys known_keys;      // by label, as the tables have them

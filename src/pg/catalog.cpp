@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "pg/scan.hpp"
+#include "keyring/cache.hpp"
 #include "pg/text.hpp"
 
 extern "C" {
@@ -172,6 +173,43 @@ bool ReadActiveDek(envelope::Purpose purpose, std::string_view name, keyring::De
   return found;
 }
 
+int ReadUsableDeks(envelope::Purpose purpose, std::string_view name, keyring::DekRow* rows, int max,
+                   bool* exists) {
+  auto* created = static_cast<TimestampTz*>(palloc(max * sizeof(TimestampTz)));
+  int count = 0;
+  *exists = false;
+  const auto take = [&](HeapTuple tuple, TupleDesc descriptor) {
+    keyring::DekRow row;
+    FillDek(tuple, descriptor, &row);
+    if (row.purpose != purpose) return true;
+    *exists = true;
+    if (!keyring::IsUsable(row.state)) return true;
+    const TimestampTz at = CreatedAt(tuple, descriptor, dek::kCreatedAt);
+    int place = count;
+    for (; place > 0; --place) {
+      const bool newer = at > created[place - 1] || (at == created[place - 1] && row.id > rows[place - 1].id);
+      if (!newer) break;
+      if (place == max) continue;  // the oldest falls off the end
+      rows[place] = rows[place - 1];
+      created[place] = created[place - 1];
+    }
+    if (place == max) return true;
+    rows[place] = row;
+    created[place] = at;
+    if (count < max) ++count;
+    return true;
+  };
+  if (name.empty()) {
+    Scan(tables.dek, nullptr, 0, nullptr, take);
+  } else {
+    ScanKeyData key;
+    ScanKeyInit(&key, dek::kName, BTEqualStrategyNumber, F_TEXTEQ, TextKey(FromUtf8(name)));
+    Scan(tables.dek, "tp_dek_name_idx", 1, &key, take);
+  }
+  pfree(created);
+  return count;
+}
+
 keyring::DekRow* ReadAllDeks(int* count) {
   int room = 16;
   auto* rows = static_cast<keyring::DekRow*>(palloc(room * sizeof(keyring::DekRow)));
@@ -192,6 +230,17 @@ bool ReadKek(const keyring::KekId& id, keyring::KekRow* row) {
   Scan(tables.kek, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
     FillKek(tuple, descriptor, row);
     found = row->id == id;
+    return !found;
+  });
+  return found;
+}
+
+bool IsKekLabel(std::string_view label) {
+  bool found = false;
+  Scan(tables.kek, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
+    keyring::KekRow row;
+    FillKek(tuple, descriptor, &row);
+    found = row.label == label;
     return !found;
   });
   return found;

@@ -31,9 +31,15 @@ void WatchTables();
 bool ReadDek(std::uint32_t id, keyring::DekRow* row);
 // The newest active DEK of the name. *exists: whether there is any DEK of this name and purpose.
 bool ReadActiveDek(envelope::Purpose purpose, std::string_view name, keyring::DekRow* row, bool* exists);
+// The usable rows of the name, or of all names when it is empty, newest first: max at most. Returns how many.
+// *exists: whether there is any row of this name and purpose.
+int ReadUsableDeks(envelope::Purpose purpose, std::string_view name, keyring::DekRow* rows, int max,
+                   bool* exists);
 // All rows, in no order, palloc'ed.
 keyring::DekRow* ReadAllDeks(int* count);
 bool ReadKek(const keyring::KekId& id, keyring::KekRow* row);
+// Whether a KEK of ours, also one that wraps no new DEKs any more, has this label.
+bool IsKekLabel(std::string_view label);
 // The KEK that wraps new DEKs.
 bool ReadNewestKek(keyring::KekRow* row);
 

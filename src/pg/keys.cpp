@@ -56,18 +56,51 @@ CachedDek* Remember(const DekRow& row) {
   return entry;
 }
 
-void CheckCapability(CachedDek* entry, Capability capability) {
-  if (capability == Capability::kLoad) return;
-  const auto index = static_cast<std::size_t>(capability);
-  const Oid role = GetUserId();
-  if (entry->allowed_role[index] == role) return;
-  if (!RoleMayUse(role, kCapabilityNames[index], entry->row.name_view()))
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                    errmsg("role \"%s\" may not %s with DEK \"%s\"", GetUserNameFromId(role, false),
-                           kCapabilityNames[index], entry->row.name),
-                    errhint("Ask for: SELECT tp_grant('%s', '%s', '%s');", GetUserNameFromId(role, false),
-                            kCapabilityNames[index], entry->row.name)));
-  entry->allowed_role[index] = role;
+// Where the first DEK of a purpose and name comes from.
+const char* OriginOf(envelope::Purpose purpose) {
+  switch (purpose) {
+    case envelope::Purpose::kData:
+      return "The first one is made by tp_setup(), others by tp_create_dek.";
+    case envelope::Purpose::kIndex:
+      return "The first one of a name is made by tp_create_dek(name, 'index').";
+    case envelope::Purpose::kTpsec:
+      return "Trustpoint's own DEK is brought in by tp_import_dek.";
+  }
+  return "";
+}
+
+[[noreturn]] void RaiseNoDek(envelope::Purpose purpose, std::string_view name) {
+  const int size = static_cast<int>(name.size());
+  ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                  errmsg("there is no DEK named \"%.*s\" for purpose \"%s\"", size, name.data(),
+                         envelope::PurposeName(purpose)),
+                  errhint("%s", OriginOf(purpose))));
+  pg_unreachable();
+}
+
+// The empty name, which no DEK has, stands for all.
+bool FindVersions(envelope::Purpose purpose, std::string_view name, DekVersions* found) {
+  *found = {};
+  keyring::DekCache& cache = ThisBackend().deks;
+  if (const auto* known = cache.Versions(purpose, name)) {
+    for (CachedDek* entry : *known) found->deks[found->count++] = entry;
+    return true;
+  }
+  DekRow rows[kMaxVersions];
+  bool exists;
+  found->count = ReadUsableDeks(purpose, name, rows, kMaxVersions, &exists);
+  if (!exists) return false;
+  for (int i = 0; i < found->count; ++i) found->deks[i] = Remember(rows[i]);
+  Run([&] { cache.SetVersions(purpose, name, {found->deks, found->deks + found->count}); });
+  return true;
+}
+
+void RequireUsable(const DekVersions& versions, envelope::Purpose purpose) {
+  if (versions.count > 0) return;
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("every DEK that could serve for purpose \"%s\" is disabled or destroyed",
+                         envelope::PurposeName(purpose)),
+                  errhint("A disabled one can be enabled again with tp_enable_dek.")));
 }
 
 void UnwrapOnToken(CachedDek* entry) {
@@ -82,21 +115,6 @@ void UnwrapOnToken(CachedDek* entry) {
   });
   entry->opened_at = Now();
   AuditKey("open_dek", row.name, row.id);
-}
-
-void Open(CachedDek* entry) {
-  if (entry->dek || TakeSharedDek(entry)) return;
-  if (!SharedCacheIsOn()) {
-    UnwrapOnToken(entry);
-    return;
-  }
-  // Many that start at once make one login between them.
-  TakeTurn();
-  if (!TakeSharedDek(entry)) {
-    UnwrapOnToken(entry);
-    OfferSharedDek(*entry);
-  }
-  DropTurn();
 }
 
 [[noreturn]] void RaiseUnusable(const DekRow& row) {
@@ -132,17 +150,16 @@ const CachedDek* DekForName(envelope::Purpose purpose, std::string_view name, Ca
       if (exists)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("no DEK named \"%.*s\" is active", size, name.data()),
-                        errhint("Make a new version with tp_rotate_dek.")));
-      ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                      errmsg("there is no DEK named \"%.*s\" for purpose \"%s\"", size, name.data(),
-                             envelope::PurposeName(purpose)),
-                      errhint("The first one is made by tp_setup(), others by tp_create_dek.")));
+                        purpose == envelope::Purpose::kTpsec
+                            ? errhint("Enable it with tp_enable_dek, or bring it in anew by tp_import_dek.")
+                            : errhint("Make a new version with tp_rotate_dek.")));
+      RaiseNoDek(purpose, name);
     }
     entry = Remember(row);
     Run([&] { ThisBackend().deks.SetActive(entry); });
   }
-  CheckCapability(entry, capability);
-  Open(entry);
+  RequireCapability(entry, capability);
+  OpenDek(entry);
   return entry;
 }
 
@@ -159,10 +176,61 @@ const CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id, Capabilit
   if (entry->row.purpose != purpose)
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("DEK %u is not for values of this kind", id),
                     errdetail("Its purpose is \"%s\".", envelope::PurposeName(entry->row.purpose))));
-  CheckCapability(entry, capability);
+  RequireCapability(entry, capability);
   if (!keyring::IsUsable(entry->row.state)) RaiseUnusable(entry->row);
-  Open(entry);
+  OpenDek(entry);
   return entry;
+}
+
+DekVersions VersionsOfName(envelope::Purpose purpose, std::string_view name) {
+  DekVersions found;
+  if (name.empty() || !FindVersions(purpose, name, &found)) RaiseNoDek(purpose, name);
+  RequireUsable(found, purpose);
+  return found;
+}
+
+DekVersions VersionsOfPurpose(envelope::Purpose purpose) {
+  DekVersions found;
+  if (!FindVersions(purpose, {}, &found))
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                    errmsg("there is no DEK for purpose \"%s\"", envelope::PurposeName(purpose)),
+                    errhint("%s", OriginOf(purpose))));
+  RequireUsable(found, purpose);
+  return found;
+}
+
+bool MayUse(CachedDek* entry, Capability capability) {
+  if (capability == Capability::kLoad) return true;
+  const auto index = static_cast<std::size_t>(capability);
+  const Oid role = GetUserId();
+  if (entry->allowed_role[index] == role) return true;
+  if (!RoleMayUse(role, kCapabilityNames[index], entry->row.name_view())) return false;
+  entry->allowed_role[index] = role;
+  return true;
+}
+
+void RequireCapability(CachedDek* entry, Capability capability) {
+  if (MayUse(entry, capability)) return;
+  const char* name = kCapabilityNames[static_cast<std::size_t>(capability)];
+  const char* role = GetUserNameFromId(GetUserId(), false);
+  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                  errmsg("role \"%s\" may not %s with DEK \"%s\"", role, name, entry->row.name),
+                  errhint("Ask for: SELECT tp_grant('%s', '%s', '%s');", role, name, entry->row.name)));
+}
+
+void OpenDek(CachedDek* entry) {
+  if (entry->dek || TakeSharedDek(entry)) return;
+  if (!SharedCacheIsOn()) {
+    UnwrapOnToken(entry);
+    return;
+  }
+  // Many that start at once make one login between them.
+  TakeTurn();
+  if (!TakeSharedDek(entry)) {
+    UnwrapOnToken(entry);
+    OfferSharedDek(*entry);
+  }
+  DropTurn();
 }
 
 void LockForEncryption() {

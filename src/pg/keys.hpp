@@ -21,6 +21,21 @@ const keyring::CachedDek* DekForName(envelope::Purpose purpose, std::string_view
 // The DEK that a stored value names.
 const keyring::CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id, Capability capability);
 
+// The usable versions of a name, or of every name of a purpose: the newest ones, newest first. Not opened,
+// and the caller's rights not looked at. At least one: raises when there is none.
+inline constexpr int kMaxVersions = 8;
+struct DekVersions {
+  keyring::CachedDek* deks[kMaxVersions];
+  int count;
+};
+DekVersions VersionsOfName(envelope::Purpose purpose, std::string_view name);
+DekVersions VersionsOfPurpose(envelope::Purpose purpose);
+// Whether the caller holds the capability for the DEK's name; and raises when not.
+bool MayUse(keyring::CachedDek* dek, Capability capability);
+void RequireCapability(keyring::CachedDek* dek, Capability capability);
+// From the shared cache or on the token, unless it is open already.
+void OpenDek(keyring::CachedDek* dek);
+
 // Keeps a DEK from being disabled or destroyed while this transaction may still write values under it.
 void LockForEncryption();
 void ForgetEncryptionLock();  // at the end of a transaction, and when a subtransaction aborts

@@ -38,10 +38,7 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
   ForgetEncryptionLock();
   DropTurn();
   SettleSharedDeks();
-  if (Backend* backend = ExistingBackend()) {
-    backend->sealer.EndTransaction();
-    backend->opener.EndTransaction();
-  }
+  if (Backend* backend = ExistingBackend()) backend->WipeContexts();
 }
 
 // An aborted subtransaction lets go of the locks that it took, and an error may have come while it had the

@@ -120,7 +120,9 @@ TP_SQL_FUNCTION(tp_encrypt_bytea) {
 TP_SQL_FUNCTION(tp_decrypt) {
   RequireArgument(fcinfo, 1, "context");
   if (PG_ARGISNULL(0)) PG_RETURN_NULL();
-  PG_RETURN_TEXT_P(ReplaceByText(Decrypt(fcinfo, "tp_decrypt")));
+  PG_RETURN_TEXT_P(ReplaceByText(Decrypt(fcinfo, "tp_decrypt"),
+                                 "It was encrypted as bytea. Read it with tp_decrypt_bytea.",
+                                 "Read it with tp_decrypt_bytea, or from a database with encoding UTF8."));
 }
 
 // tp_decrypt_bytea(value bytea, context text) RETURNS bytea

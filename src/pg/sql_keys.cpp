@@ -2,11 +2,11 @@
 // tells every backend of a change.
 #include <optional>
 
-#include "crypto/random.hpp"
 #include "keyring/dek.hpp"
 #include "pg/audit.hpp"
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
+#include "pg/new_dek.hpp"
 #include "pg/result_row.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_cache.hpp"
@@ -31,15 +31,6 @@ using pkcs11::Connection;
 using pkcs11::Level;
 using pkcs11::Session;
 
-void CheckDekName(std::string_view name) {
-  bool printable = true;
-  for (const char c : name) printable = printable && static_cast<unsigned char>(c) >= ' ' && c != 0x7F;
-  if (name.empty() || name.size() > envelope::kMaxDekNameSize || !printable)
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("not a name for a DEK"),
-                    errhint("A name has 1 to %zu bytes of UTF-8 and no control characters.",
-                            envelope::kMaxDekNameSize)));
-}
-
 Purpose PurposeArgument(FunctionCallInfo fcinfo, int number) {
   const Utf8 name = TextArgument(fcinfo, number, "purpose");
   const std::optional<Purpose> purpose = envelope::PurposeFromName(name.view());
@@ -49,31 +40,8 @@ Purpose PurposeArgument(FunctionCallInfo fcinfo, int number) {
   return *purpose;
 }
 
-// A number that no row has: random, so that keys of two databases can be put together later.
-std::uint32_t FreshDekId() {
-  for (;;) {
-    std::uint32_t id = 0;
-    Run([&] { crypto::Random({reinterpret_cast<std::uint8_t*>(&id), sizeof id}); });
-    id &= 0x7FFFFFFF;
-    DekRow taken;
-    if (id != 0 && !ReadDek(id, &taken)) return id;
-  }
-}
-
-KekRow NewestKek() {
-  KekRow kek;
-  if (!ReadNewestKek(&kek))
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("trustpoint is not set up"),
-                    errhint("Call tp_setup() first.")));
-  return kek;
-}
-
 std::uint32_t CreateDek(const KekRow& kek_row, Purpose purpose, std::string_view name) {
-  DekRow row{};
-  row.id = FreshDekId();
-  row.purpose = purpose;
-  row.name_size = static_cast<std::uint8_t>(name.size());
-  base::Copy({reinterpret_cast<std::uint8_t*>(row.name), sizeof row.name}, base::AsBytes(name));
+  DekRow row = NewDekRow(purpose, name);
   RunOnToken(Level::kLogin, Gate::kForStart, [&](Connection& connection) {
     connection.Run(Level::kLogin, [&](Session& session) {
       keyring::Kek kek(session, kek_row);
@@ -221,8 +189,7 @@ TP_SQL_FUNCTION(tp_forget_keys) {
   ForgetSharedDeks();
   Backend* backend = ExistingBackend();
   if (backend == nullptr) PG_RETURN_INT32(0);
-  backend->sealer.EndTransaction();
-  backend->opener.EndTransaction();
+  backend->WipeContexts();
   PG_RETURN_INT32(static_cast<int32>(backend->deks.Wipe()));
 }
 
@@ -236,7 +203,9 @@ TP_SQL_FUNCTION(tp_keys_changed) {
             (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("tp_keys_changed is a trigger")));
   auto* trigger = reinterpret_cast<TriggerData*>(fcinfo->context);
   CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
-  MarkSharedDeksOutdated();
+  const Tables& tables = FindTables(fcinfo);
+  const Oid changed = RelationGetRelid(trigger->tg_relation);
+  if (changed == tables.dek || changed == tables.kek) MarkSharedDeksOutdated();
   return PointerGetDatum(nullptr);  // an AFTER trigger
 }
 

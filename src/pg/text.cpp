@@ -54,11 +54,11 @@ void WipeAndFree(char* data, size_t size) {
   pg_unreachable();
 }
 
-[[noreturn]] void RaiseUntranslatable() {
+[[noreturn]] void RaiseUntranslatable(const char* hint) {
   ereport(ERROR,
           (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
            errmsg("the text has a character that has no place in encoding %s", GetDatabaseEncodingName()),
-           errhint("Read it with tp_decrypt_bytea, or from a database with encoding UTF8.")));
+           errhint("%s", hint)));
   pg_unreachable();
 }
 
@@ -81,16 +81,16 @@ std::string_view FromUtf8(std::string_view utf8) {
   const int encoding = GetDatabaseEncoding();
   if (KeepsBytes(encoding)) return utf8;
   const Converted converted = Convert(utf8, PG_UTF8, encoding);
-  if (!converted.complete) RaiseUntranslatable();
+  if (!converted.complete) RaiseUntranslatable("Use a database with encoding UTF8.");
   return {converted.data, converted.size};
 }
 
-text* ReplaceByText(struct varlena* utf8) {
+text* ReplaceByText(struct varlena* utf8, const char* if_no_text, const char* if_no_place) {
   char* data = VARDATA(utf8);
   const size_t size = VARSIZE(utf8) - VARHDRSZ;
   if (!IsUtf8({data, size})) {
     WipeAndFree(reinterpret_cast<char*>(utf8), VARSIZE(utf8));
-    RaiseNotText("It was encrypted as bytea. Read it with tp_decrypt_bytea.");
+    RaiseNotText(if_no_text);
   }
   const int encoding = GetDatabaseEncoding();
   if (KeepsBytes(encoding)) return reinterpret_cast<text*>(utf8);
@@ -99,7 +99,7 @@ text* ReplaceByText(struct varlena* utf8) {
   WipeAndFree(reinterpret_cast<char*>(utf8), VARSIZE(utf8));
   if (!converted.complete) {
     WipeAndFree(converted.data, converted.size);
-    RaiseUntranslatable();
+    RaiseUntranslatable(if_no_place);
   }
   text* result = cstring_to_text_with_len(converted.data, static_cast<int>(converted.size));
   WipeAndFree(converted.data, converted.size);

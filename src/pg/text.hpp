@@ -31,9 +31,9 @@ Utf8 ToUtf8(std::string_view text);
 std::string_view FromUtf8(std::string_view utf8);
 
 // Makes decrypted UTF-8, a varlena of exactly its size, into text of the database. The bytes are checked, and
-// wiped where the result is another copy or an error: 22021 for bytes that are no text (read them by
-// tp_decrypt_bytea), 22P05 for characters that the database's encoding lacks.
-text* ReplaceByText(struct varlena* utf8);
+// wiped where the result is another copy or an error: 22021 for bytes that are no text, with a hint where
+// they come from; 22P05 for characters that the database's encoding lacks.
+text* ReplaceByText(struct varlena* utf8, const char* if_no_text, const char* if_no_place);
 
 // A copy that is safe to show: a token may have put anything into a label.
 const char* Printable(const char* text);

@@ -1,6 +1,7 @@
 #include "pkcs11/key_wrap.hpp"
 
 #include <string>
+#include <utility>
 
 #include "base/error.hpp"
 #include "pkcs11/object.hpp"
@@ -20,7 +21,7 @@ constexpr std::size_t kMaxPayload = 256;
 bool IsPayloadSize(std::size_t size) { return size >= 16 && size <= kMaxPayload && size % 8 == 0; }
 
 // The answers of a token that means the wrapped bytes and nothing else.
-bool SaysDamaged(CK_RV rv) {
+bool NamesDamage(CK_RV rv) {
   return rv == CKR_WRAPPED_KEY_INVALID || rv == CKR_WRAPPED_KEY_LEN_RANGE ||
          rv == CKR_ENCRYPTED_DATA_INVALID || rv == CKR_ENCRYPTED_DATA_LEN_RANGE;
 }
@@ -73,21 +74,22 @@ std::vector<std::uint8_t> WrapAsKey(Session& session, CK_OBJECT_HANDLE kek, base
   return wrapped;
 }
 
-CK_RV UnwrapInto(Session& session, CK_OBJECT_HANDLE kek, base::Bytes wrapped, Template attributes,
-                 CK_OBJECT_HANDLE* handle) {
-  CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP, nullptr, 0};
+CK_RV UnwrapInto(Session& session, CK_OBJECT_HANDLE kek, CK_MECHANISM_TYPE type, base::Bytes wrapped,
+                 Template attributes, CK_OBJECT_HANDLE* handle) {
+  CK_MECHANISM mechanism = {type, nullptr, 0};
   return session.api()->C_UnwrapKey(session.handle(), &mechanism, kek, const_cast<CK_BYTE*>(wrapped.data()),
                                     wrapped.size(), attributes.data(), attributes.size(), handle);
 }
 
-base::Secret ReadValue(Session& session, CK_OBJECT_HANDLE object, std::size_t size) {
-  base::Secret buffer(size);
+// At most max bytes.
+base::Secret ReadValue(Session& session, CK_OBJECT_HANDLE object, std::size_t max) {
+  base::Secret buffer(max);
   CK_ATTRIBUTE value = {CKA_VALUE, buffer.bytes().data(), buffer.size()};
   session.Check(session.api()->C_GetAttributeValue(session.handle(), object, &value, 1),
                 "C_GetAttributeValue");
-  if (value.ulValueLen != size)  // the TPM's module says CKR_OK and gives nothing
+  if (value.ulValueLen == 0 || value.ulValueLen > max)  // the TPM's module says CKR_OK and gives nothing
     throw Error(ErrorCode::kTokenRefused, "the token does not give an unwrapped key out");
-  return buffer;
+  return value.ulValueLen == max ? std::move(buffer) : base::Secret(buffer.view().first(value.ulValueLen));
 }
 
 // Overwrites what the module's functions left on the stack: OpenSSL's key unwrap, under SoftHSM, leaves 8
@@ -97,19 +99,12 @@ base::Secret ReadValue(Session& session, CK_OBJECT_HANDLE object, std::size_t si
   base::Wipe(below);
 }
 
-base::Secret UnwrapAsKey(Session& session, CK_OBJECT_HANDLE kek, base::Bytes wrapped) {
-  CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-  CK_RV rv = UnwrapInto(session, kek, wrapped, GenericSecret(), &handle);
-  if (RefusesTemplate(rv)) rv = UnwrapInto(session, kek, wrapped, BareGenericSecret(), &handle);
-  // SoftHSM's answer to damaged bytes is that of a broken token; the token itself tells which it is.
-  if (SaysDamaged(rv) || (IsVague(rv) && TokenAnswers(session.module(), session.slot()))) return {};
-  session.Check(rv, "C_UnwrapKey");
-  WipeStack();
-  const TemporaryObject object(session, handle);
-  return ReadValue(session, object.handle(), wrapped.size() - kTag);
-}
-
 }  // namespace
+
+bool SaysDamaged(Session& session, CK_RV rv) {
+  // SoftHSM's answer to damaged bytes is that of a broken token; the token itself tells which it is.
+  return NamesDamage(rv) || (IsVague(rv) && TokenAnswers(session.module(), session.slot()));
+}
 
 WrapMethod BestWrapMethod(Session& session) {
   Module& module = session.module();
@@ -129,9 +124,21 @@ std::vector<std::uint8_t> WrapBytes(Session& session, CK_OBJECT_HANDLE kek, Wrap
                                         : WrapByBlocks(session, kek, payload);
 }
 
+base::Secret UnwrapByMechanism(Session& session, CK_OBJECT_HANDLE kek, CK_MECHANISM_TYPE mechanism,
+                               base::Bytes wrapped) {
+  CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+  CK_RV rv = UnwrapInto(session, kek, mechanism, wrapped, GenericSecret(), &handle);
+  if (RefusesTemplate(rv)) rv = UnwrapInto(session, kek, mechanism, wrapped, BareGenericSecret(), &handle);
+  if (SaysDamaged(session, rv)) return {};
+  session.Check(rv, "C_UnwrapKey");
+  WipeStack();
+  const TemporaryObject object(session, handle);
+  return ReadValue(session, object.handle(), wrapped.size() - kTag);
+}
+
 base::Secret UnwrapBytes(Session& session, CK_OBJECT_HANDLE kek, WrapMethod method, base::Bytes wrapped) {
   if (wrapped.size() < kTag || !IsPayloadSize(wrapped.size() - kTag)) return {};
-  return method == WrapMethod::kKeyWrap ? UnwrapAsKey(session, kek, wrapped)
+  return method == WrapMethod::kKeyWrap ? UnwrapByMechanism(session, kek, CKM_AES_KEY_WRAP, wrapped)
                                         : UnwrapByBlocks(session, kek, wrapped);
 }
 

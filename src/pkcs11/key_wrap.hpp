@@ -26,4 +26,12 @@ std::vector<std::uint8_t> WrapBytes(Session& session, CK_OBJECT_HANDLE kek, Wrap
 // bytes are damaged or another key wrapped them. Other refusals of the token throw.
 base::Secret UnwrapBytes(Session& session, CK_OBJECT_HANDLE kek, WrapMethod method, base::Bytes wrapped);
 
+// What UnwrapBytes does by CKM_AES_KEY_WRAP, by another mechanism that adds 8 bytes or more. wrapped: 9 bytes
+// or more.
+base::Secret UnwrapByMechanism(Session& session, CK_OBJECT_HANDLE kek, CK_MECHANISM_TYPE mechanism,
+                               base::Bytes wrapped);
+
+// Whether a refusal to unwrap or decrypt means the bytes, and not the token.
+bool SaysDamaged(Session& session, CK_RV rv);
+
 }  // namespace trustpoint::pkcs11

@@ -8,6 +8,7 @@ use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TpsecFixtures;
 use TrustpointCluster;
 
 my $print_dek = "$FindBin::RealBin/../tools/print_dek";
@@ -88,10 +89,17 @@ sub nowhere {
 my $tell = q{SELECT 'dek ' || encode(kek_id, 'hex') || ' ' || encode(wrapped, 'hex') FROM tp_dek;
     SELECT DISTINCT 'nonce ' || encode(substring(value FROM 6 FOR 12), 'hex') FROM secret
         WHERE get_byte(value, 0) = 225;};
+import_kek($node, 'trustpoint-app-secret-kek', my $kek = random_key(), '01');
+my @forms = qw(cwrap-rfc5649 enc-cbc ecb);
 my $session = session($node);
 my $pid = $session->query_safe('SELECT pg_backend_pid()');
 for my $end ('COMMIT', 'ROLLBACK', 'SELECT 1 / 0; ROLLBACK') {
+    my %wrapped = wrapped_deks($kek, my $trustpoint_dek = random_key());
+    my ($field) = map { $_->[2] } grep { length $_->[2] } fields($trustpoint_dek);
+    my $form = shift @forms;
     my $told = ask($session, qq{BEGIN;
+        SELECT tp_import_dek('\\x$wrapped{$form}', 'trustpoint-app-secret-kek', '$field');
+        SELECT tpsec_decrypt('$field'), tpsec_decrypt(tpsec_encrypt('mine'));
         SELECT count(tp_decrypt(value)) FROM secret;
         INSERT INTO secret SELECT i, tp_encrypt('more ' || i) FROM generate_series(4, 6) i;
         SET LOCAL trustpoint.cipher = 'aes-256-gcm';
@@ -104,6 +112,7 @@ for my $end ('COMMIT', 'ROLLBACK', 'SELECT 1 / 0; ROLLBACK') {
         UPDATE secret SET value = tp_rewrap(value) WHERE i = 2;
         SELECT tp_create_dek('tenant $end');
         SELECT tp_create_dek('tenant $end', 'index');
+        SELECT tp_blind_index('of a tenant', 'c', 'tenant $end'), tp_blind_index_candidates('x', 'c', 'tenant $end');
         INSERT INTO secret SELECT 10, tp_encrypt('of a tenant', '', 'tenant $end');
         SELECT count(tp_decrypt(value)) FROM secret;
         $tell
@@ -115,6 +124,7 @@ for my $end ('COMMIT', 'ROLLBACK', 'SELECT 1 / 0; ROLLBACK') {
     $told .= ask($session, $tell);
     ask($session, $end);
     learn($told);
+    $keys{ pack 'H*', $trustpoint_dek } = 'dek';
     nowhere("after $end a core image of the idle backend holds no key", $pid);
 }
 ask($session, $_) for 'SELECT count(*) FROM tp_verify_keys() WHERE ok', 'SELECT count(tp_decrypt(value)) FROM secret',
@@ -123,9 +133,9 @@ learn(ask($session, $tell));
 is(ask($session, 'SELECT deks_cached > 0 FROM tp_status()'), 't', 'the backend has DEKs cached');
 is(ask($session, 'SELECT count(tp_decrypt(value)) FROM secret'), 10, 'and decrypts');
 
-is(scalar(keys %deks), 1 + 3 * 4, 'all DEKs are known, also those that were rolled back');
+is(scalar(keys %deks), 1 + 3 * 5, 'all DEKs are known, also those that were rolled back');
 cmp_ok(scalar(keys %nonces), '>=', 8, 'and nonces');
-cmp_ok(scalar(keys %keys), '>=', 13 * (1 + 4 + 8), 'and so the subkeys and derived keys');
+cmp_ok(scalar(keys %keys), '>=', 16 * (1 + 4 + 8), 'and so the subkeys and derived keys');
 
 nowhere('a core image of the idle backend holds none of them', $pid);
 

@@ -2,7 +2,9 @@
 // that the look is known to see them, and gone once it is cleared.
 #include <gtest/gtest.h>
 
+#define OPENSSL_SUPPRESS_DEPRECATED  // for SHA-256's inner state
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 
 #include <algorithm>
 #include <functional>
@@ -11,6 +13,7 @@
 
 #include "base/secret.hpp"
 #include "crypto/gcm.hpp"
+#include "crypto/hmac.hpp"
 #include "crypto/kdf.hpp"
 #include "crypto/random.hpp"
 #include "crypto/short_gcm.hpp"
@@ -140,6 +143,33 @@ TEST(Traces, OfKeyAndDerivedKeyAreSeenWhileADeriverHoldsThemAndGoneOnceItIsClear
   EXPECT_EQ(Traces(key), 0U);
   EXPECT_EQ(Traces(derived), 0U);
   EXPECT_EQ(Traces(offspring), 0U);
+}
+
+// The state of a hash that has taken in the key and one of HMAC's pads: as good as the key.
+Secret HmacState(const Secret& key, std::uint8_t pad) {
+  Secret block(SHA256_CBLOCK);
+  for (std::size_t i = 0; i < block.size(); ++i)
+    block.bytes()[i] = static_cast<std::uint8_t>(pad ^ (i < key.size() ? key.view()[i] : 0));
+  Secret context(sizeof(SHA256_CTX));
+  auto* hash = reinterpret_cast<SHA256_CTX*>(context.bytes().data());
+  SHA256_Init(hash);
+  SHA256_Update(hash, block.view().data(), block.size());
+  return Secret(base::Bytes(reinterpret_cast<const std::uint8_t*>(hash->h), sizeof hash->h));
+}
+
+TEST(Traces, OfAKeyAreSeenWhileAnHmacHoldsItAndGoneOnceItIsCleared) {
+  const Secret key = RandomKey();
+  const Secret inner = HmacState(key, 0x36), outer = HmacState(key, 0x5c);
+  HmacSha256Key hmac;
+  hmac.SetKey(key.view());
+  (void)hmac.Code({kPrefix});
+  EXPECT_GT(Traces(key), 0U);
+  EXPECT_GT(Traces(inner), 0U);
+  EXPECT_GT(Traces(outer), 0U);
+  hmac.Clear();
+  EXPECT_EQ(Traces(key), 0U);
+  EXPECT_EQ(Traces(inner), 0U);
+  EXPECT_EQ(Traces(outer), 0U);
 }
 
 TEST(Traces, OfAKeyAreGoneOnceAnotherKeyIsSet) {

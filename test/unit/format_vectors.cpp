@@ -4,8 +4,10 @@
 #include <string>
 
 #include "crypto/gcm.hpp"
+#include "crypto/hmac.hpp"
 #include "crypto/kdf.hpp"
 #include "envelope/dek.hpp"
+#include "envelope/index.hpp"
 #include "unit/format_sealing.hpp"
 #include "unit/vector_file.hpp"
 
@@ -63,12 +65,11 @@ TEST(FormatVectors, CheckValuesAreTheSame) {
 TEST(FormatVectors, BlindIndexesAreTheSame) {
   for (const Record& record : Vectors("index")) {
     const Buffer context = record.Bytes("context");
-    base::Block<4> length;
-    base::PutU32(length.data(), static_cast<std::uint32_t>(context.size()));
-    EXPECT_EQ(ToHex(crypto::HmacSha256(Subkey(record, "trustpoint index v1"),
-                                       {base::AsBytes("tpidx1"), record.Bytes("type"), length, context,
-                                        record.Bytes("plaintext")})),
-              record.Text("index"));
+    const auto head =
+        envelope::IndexHead(static_cast<envelope::IndexType>(record.Number("type")), context.size());
+    crypto::HmacSha256Key hmac;
+    hmac.SetKey(Subkey(record, "trustpoint index v1"));
+    EXPECT_EQ(ToHex(hmac.Code({head, context, record.Bytes("plaintext")})), record.Text("index"));
   }
 }
 

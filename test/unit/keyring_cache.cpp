@@ -142,5 +142,31 @@ TEST_F(KeyringCache, ExpiresTheDeksOpenedBefore) {
   EXPECT_EQ(cache_.opened(), 1u);
 }
 
+TEST_F(KeyringCache, VersionsAreRememberedForTheirPurposeAndName) {
+  CachedDek* one = Use(MakeRow(1, "a", Purpose::kIndex));
+  CachedDek* two = Use(MakeRow(2, "a", Purpose::kIndex));
+  cache_.SetVersions(Purpose::kIndex, "a", {one, two});
+  ASSERT_NE(cache_.Versions(Purpose::kIndex, "a"), nullptr);
+  EXPECT_EQ(*cache_.Versions(Purpose::kIndex, "a"), (std::vector<CachedDek*>{one, two}));
+  EXPECT_EQ(cache_.Versions(Purpose::kTpsec, "a"), nullptr);
+  EXPECT_EQ(cache_.Versions(Purpose::kIndex, "b"), nullptr);
+  EXPECT_EQ(cache_.Versions(Purpose::kIndex, ""), nullptr);
+  cache_.SetVersions(Purpose::kIndex, "a", {two});
+  EXPECT_EQ(*cache_.Versions(Purpose::kIndex, "a"), (std::vector<CachedDek*>{two}));
+  cache_.SetVersions(Purpose::kIndex, "b", {});
+  EXPECT_TRUE(cache_.Versions(Purpose::kIndex, "b")->empty()) << "that there is none is remembered too";
+}
+
+TEST_F(KeyringCache, VersionsAreForgottenWhenRowsMayHaveChanged) {
+  CachedDek* one = Use(MakeRow(1, "a", Purpose::kIndex));
+  CachedDek* two = Use(MakeRow(2, "a", Purpose::kIndex));
+  cache_.SetVersions(Purpose::kIndex, "a", {one, two});
+  cache_.Stale();
+  EXPECT_EQ(cache_.Versions(Purpose::kIndex, "a"), nullptr);
+  cache_.SetVersions(Purpose::kIndex, "a", {});
+  cache_.Remove(2);
+  EXPECT_EQ(cache_.Versions(Purpose::kIndex, "a"), nullptr);
+}
+
 }  // namespace
 }  // namespace trustpoint::test

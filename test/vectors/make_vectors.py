@@ -6,10 +6,11 @@ Needs Debian's python3-cryptography (38 or later). Usage: make_vectors.py > vect
 A record is a run of "field = hex" lines that starts with its kind; numbers are big-endian hex like all else.
 """
 
+import base64
 import struct
 
 from cryptography.hazmat.primitives import cmac, hashes, hmac, keywrap
-from cryptography.hazmat.primitives.ciphers import algorithms
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -84,6 +85,34 @@ def index(dek, kind, context, plaintext):
          index=hmac_sha256(hkdf(dek, b"trustpoint index v1"), data))
 
 
+def tpsec_field(dek, nonce, plaintext, pad=None):
+    """Trustpoint's field: today's form, or with a padding the one before."""
+    if pad is None:
+        padded, aad, prefix = plaintext, b"trustpoint-app-secrets-v1", b"tpsec:v1:"
+    else:
+        padded, aad, prefix = plaintext + bytes(pad) + bytes([pad]), None, b""
+    sealed = AESGCM(dek).encrypt(nonce, padded, aad)
+    field = prefix + base64.b64encode(nonce + sealed[-16:] + sealed[:-16])
+    show("tpsec_field", form=b"today" if pad is None else b"before", dek=dek, nonce=nonce, plaintext=plaintext,
+         padded=padded, field=field)
+
+
+def aes(key, mode, plaintext):
+    encryptor = Cipher(algorithms.AES(key), mode).encryptor()
+    return encryptor.update(plaintext) + encryptor.finalize()
+
+
+def tpsec_dek(kek, dek, iv):
+    for form, wrapped in (
+            ("ecb", bytes(range(8)) + aes(kek, modes.ECB(), dek)),
+            ("rfc3394", b"tpsec:pkcs11:cwrap:v1:" + keywrap.aes_key_wrap(kek, dek)),
+            ("rfc5649", b"tpsec:pkcs11:cwrap:v1:" + keywrap.aes_key_wrap_with_padding(kek, dek)),
+            ("pkcs7", b"tpsec:pkcs11:cwrap:v1:" + keywrap.aes_key_wrap(kek, dek + b"\x08" * 8)),
+            ("cbc-pad", b"tpsec:pkcs11:enc-cbc-pad:v1:" + iv + aes(kek, modes.CBC(iv), dek + b"\x10" * 16)),
+            ("cbc", b"tpsec:pkcs11:enc-cbc:v1:" + iv + aes(kek, modes.CBC(iv), dek))):
+        show("tpsec_dek", form=form.encode(), kek=kek, dek=dek, wrapped=wrapped)
+
+
 def main():
     check_xaes()
     dek, other_dek, kek = bytes(range(32)), bytes(range(0x80, 0xA0)), bytes(range(0xC0, 0xE0))
@@ -114,6 +143,14 @@ def main():
     index(dek, 2, b"users.email", b"alice@example.org")
     index(other_dek, 1, b"", text)
     index(other_dek, 2, "ключ".encode(), b"")
+
+    for plaintext in (b"", b"x", text, bytes(i % 251 for i in range(1000))):
+        tpsec_field(dek, nonce[AES], plaintext)
+    for pad in range(16):
+        tpsec_field(other_dek, nonce[AES], text, pad)
+    tpsec_field(dek, nonce[AES], b"", 0)
+    tpsec_field(dek, nonce[AES], b"", 15)
+    tpsec_dek(kek, dek, bytes(range(0x20, 0x30)))
 
 
 if __name__ == "__main__":
