@@ -3,8 +3,10 @@
 #include "hsm/guard.hpp"
 #include "pg/catalog.hpp"
 #include "pg/journal.hpp"
+#include "pg/key_uri.hpp"
 #include "pg/text.hpp"
 #include "pg/token_catalog.hpp"
+#include "pkcs11/uri.hpp"
 
 extern "C" {
 #include "utils/inval.h"
@@ -59,45 +61,8 @@ bool IsHidden(const KeyId& id) {
   return false;
 }
 
-// A key without a row has no grants.
-KnownKey* AdmitForeign(std::string_view label) {
-  Backend& backend = ThisBackend();
-  KnownKey* found = nullptr;
-  KeyId id{};
-  bool keyring = false;
-  RunWithKeys([&](pkcs11::Connection& connection) {
-    connection.Run(Level::kLogin, [&](pkcs11::Session& session) {
-      const hsm::TokenKey& key = backend.token_keys.Find(session, connection.epoch(), {label, {}});
-      id = ToKeyId(key.id);
-      keyring = hsm::IsKekId(key.id);
-      KnownKey known;
-      known.label = known.bound_label = std::string(label);
-      known.id = id;
-      known.type = key.type;
-      known.curve = key.curve;
-      known.mode = key.mode;
-      found = &backend.known_keys.insert_or_assign(known.label, known).first->second;
-    });
-  });
-  TokenKeyRow row;
-  const bool elsewhere = id.size != 0 && ReadTokenKey(id, &row);  // its row has another label
-  if (keyring || elsewhere || (id.size != 0 && IsHidden(id))) {
-    backend.known_keys.clear();
-    if (keyring) RaiseKeyring(label);
-    RaiseNoKey(label);
-  }
-  return found;
-}
-
-KnownKey* Admit(std::string_view label) {
-  RefuseKeyringLabel(label);
-  TokenKeyRow row;
-  const int count = ReadTokenKeys(label, &row);
-  if (count > 1) RaiseAmbiguous(label);
-  if (count == 0) {
-    if (!RoleIsOwner(GetUserId())) RaiseNoKey(label);  // nobody else learns from the token what it holds
-    return AdmitForeign(label);
-  }
+// name: what the caller called it by.
+KnownKey* Remember(std::string_view name, const TokenKeyRow& row) {
   KnownKey* found = nullptr;
   Run([&] {
     KnownKey known;
@@ -108,9 +73,75 @@ KnownKey* Admit(std::string_view label) {
     known.type = row.type;
     known.curve = row.curve;
     known.mode = row.mode;
-    found = &ThisBackend().known_keys.insert_or_assign(known.label, known).first->second;
+    found = &ThisBackend().known_keys.insert_or_assign(std::string(name), known).first->second;
   });
   return found;
+}
+
+// A key without a row, by its label or id. It has no grants, so it is the owner's; nobody else learns from
+// the token what it holds.
+KnownKey* AdmitForeign(std::string_view name, const hsm::KeyRef& ref) {
+  if (!RoleIsOwner(GetUserId())) RaiseNoKey(name);
+  Backend& backend = ThisBackend();
+  KnownKey* found = nullptr;
+  bool kek = false;
+  RunWithKeys([&](pkcs11::Connection& connection) {
+    connection.Run(Level::kLogin, [&](pkcs11::Session& session) {
+      const hsm::TokenKey& key = backend.token_keys.Find(session, connection.epoch(), ref);
+      kek = hsm::IsKekId(key.id);
+      KnownKey known;
+      known.label = known.bound_label = key.label;
+      known.id = ToKeyId(key.id);
+      known.type = key.type;
+      known.curve = key.curve;
+      known.mode = key.mode;
+      found = &backend.known_keys.insert_or_assign(std::string(name), known).first->second;
+    });
+  });
+  TokenKeyRow row;
+  const bool elsewhere =
+      ref.id.empty() && found->id.size != 0 && ReadTokenKey(found->id, &row);  // under another label
+  kek = kek || IsKeyringLabel(found->label);
+  if (kek || elsewhere || (found->id.size != 0 && IsHidden(found->id))) {
+    backend.known_keys.clear();
+    if (kek) RaiseKeyring(name);
+    RaiseNoKey(name);
+  }
+  return found;
+}
+
+KnownKey* AdmitByLabel(std::string_view name, std::string_view label) {
+  RefuseKeyringLabel(label);
+  TokenKeyRow row;
+  const int count = ReadTokenKeys(label, &row);
+  if (count > 1) RaiseAmbiguous(label);
+  return count == 1 ? Remember(name, row) : AdmitForeign(name, {label, {}});
+}
+
+// A label says nothing where two keys have it; an id does.
+KnownKey* AdmitByUri(std::string_view name) {
+  KeyId id{};
+  char label[sizeof TokenKeyRow::label] = "";
+  Run([&] {
+    const KeyUri uri = ParseKeyUri(name);
+    id = uri.id;
+    snprintf(label, sizeof label, "%s", uri.label.c_str());
+  });
+  if (id.size == 0) return AdmitByLabel(name, label);
+  if (hsm::IsKekId(id.view())) RaiseKeyring(name);
+  RefuseKeyringLabel(label);
+  TokenKeyRow row;
+  const bool has_row = ReadTokenKey(id, &row);
+  KnownKey* found = has_row ? Remember(name, row) : AdmitForeign(name, {name, id.view()});
+  if (label[0] != '\0' && found->label != label) {
+    ThisBackend().known_keys.clear();
+    RaiseNoKey(name);
+  }
+  return found;
+}
+
+KnownKey* Admit(std::string_view name) {
+  return pkcs11::IsUri(name) ? AdmitByUri(name) : AdmitByLabel(name, name);
 }
 
 void CheckOperation(KnownKey* known, Operation operation) {
@@ -152,6 +183,14 @@ const KnownKey& FindTokenKey(std::string_view label, Operation operation) {
 
 void RefuseKeyringLabel(std::string_view label) {
   if (IsKeyringLabel(label)) RaiseKeyring(label);
+}
+
+void CheckNewKeyLabel(std::string_view label) {
+  RefuseKeyringLabel(label);
+  Run([&] { hsm::CheckNewLabel(label); });
+  if (pkcs11::IsUri(label))
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("not a label for a key"),
+                    errhint("What begins with \"pkcs11:\" is the URI of a key.")));
 }
 
 void RefuseTakenLabel(std::string_view label) {

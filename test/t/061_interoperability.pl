@@ -277,7 +277,9 @@ like(try(q{SELECT tp_generate_ec_key('foreign')}), qr/^42710: /, 'also of one wi
 pkcs11_tool($node, '--keypairgen', '--key-type', 'EC:prime256v1', '--label', 'foreign', '--id', 'b3', '--usage-sign');
 like(try("SELECT $_"), qr/^42710: /, "two keys of one label are an error, never a guess: $_")
   for q{tp_sign('foreign', 'x')}, q{tp_destroy_key('foreign')}, q{tp_rename_key('foreign', 'x')}, q{tp_grant_key('foreign', 'app', '{sign}')};
-pkcs11_tool($node, '--delete-object', '--type', $_, '--id', 'b3') for 'privkey', 'pubkey';
+is(sql(q{SELECT tp_verify('pkcs11:id=%b2', 'x', tp_sign('pkcs11:id=%b2', 'x'))}), 't', 'an id tells them apart');
+is(sql(q{SELECT tp_verify('pkcs11:id=%b3', 'x', tp_sign('pkcs11:id=%b2', 'x'))}), 'f', 'and is not mistaken');
+sql(q{SELECT tp_destroy_key('pkcs11:id=%b3')});
 sql(q{SELECT tp_rename_key('foreign', 'named'); SELECT tp_destroy_key('named')});
 unlike(pkcs11_tool($node, '--list-objects', '--type', 'privkey'), qr/foreign|named|destroyed/, 'one of theirs is renamed and destroyed here');
 pkcs11_tool($node, '--delete-object', '--type', $_, '--label', 'theirs') for 'privkey', 'pubkey';
