@@ -61,15 +61,15 @@ bool IsHidden(const KeyId& id) {
   return false;
 }
 
-// name: what the caller called it by.
-KnownKey* Remember(std::string_view name, const TokenKeyRow& row) {
+// Only once everything is checked. name: what the caller called it by.
+KnownKey* Remember(std::string_view name, const TokenKeyRow& row, bool has_row) {
   KnownKey* found = nullptr;
   Run([&] {
     KnownKey known;
     known.label = row.label;
     known.bound_label = row.bound_label;
     known.id = row.id;
-    known.has_row = true;
+    known.has_row = has_row;
     known.type = row.type;
     known.curve = row.curve;
     known.mode = row.mode;
@@ -78,35 +78,34 @@ KnownKey* Remember(std::string_view name, const TokenKeyRow& row) {
   return found;
 }
 
-// A key without a row, by its label or id. It has no grants, so it is the owner's; nobody else learns from
-// the token what it holds.
-KnownKey* AdmitForeign(std::string_view name, const hsm::KeyRef& ref) {
-  if (!RoleIsOwner(GetUserId())) RaiseNoKey(name);
+// What the token says of a key that has no row.
+TokenKeyRow Describe(const hsm::KeyRef& ref) {
   Backend& backend = ThisBackend();
-  KnownKey* found = nullptr;
-  bool kek = false;
+  TokenKeyRow row{};
   RunWithKeys([&](pkcs11::Connection& connection) {
     connection.Run(Level::kLogin, [&](pkcs11::Session& session) {
       const hsm::TokenKey& key = backend.token_keys.Find(session, connection.epoch(), ref);
-      kek = hsm::IsKekId(key.id);
-      KnownKey known;
-      known.label = known.bound_label = key.label;
-      known.id = ToKeyId(key.id);
-      known.type = key.type;
-      known.curve = key.curve;
-      known.mode = key.mode;
-      found = &backend.known_keys.insert_or_assign(std::string(name), known).first->second;
+      snprintf(row.label, sizeof row.label, "%s", key.label.c_str());
+      snprintf(row.bound_label, sizeof row.bound_label, "%s", key.label.c_str());
+      row.id = ToKeyId(key.id);
+      row.type = key.type;
+      row.curve = key.curve;
+      row.mode = key.mode;
     });
   });
+  return row;
+}
+
+// A key without a row, by its label or id. It has no grants, so it is the owner's; nobody else learns from
+// the token what it holds.
+TokenKeyRow ReadForeign(std::string_view name, const hsm::KeyRef& ref) {
+  if (!RoleIsOwner(GetUserId())) RaiseNoKey(name);
+  const TokenKeyRow found = Describe(ref);
+  if (hsm::IsKekId(found.id.view()) || IsKeyringLabel(found.label)) RaiseKeyring(name);
   TokenKeyRow row;
-  const bool elsewhere =
-      ref.id.empty() && found->id.size != 0 && ReadTokenKey(found->id, &row);  // under another label
-  kek = kek || IsKeyringLabel(found->label);
-  if (kek || elsewhere || (found->id.size != 0 && IsHidden(found->id))) {
-    backend.known_keys.clear();
-    if (kek) RaiseKeyring(name);
-    RaiseNoKey(name);
-  }
+  const bool has_id = found.id.size != 0;
+  const bool elsewhere = ref.id.empty() && has_id && ReadTokenKey(found.id, &row);  // under another label
+  if (elsewhere || (has_id && IsHidden(found.id))) RaiseNoKey(name);
   return found;
 }
 
@@ -115,7 +114,8 @@ KnownKey* AdmitByLabel(std::string_view name, std::string_view label) {
   TokenKeyRow row;
   const int count = ReadTokenKeys(label, &row);
   if (count > 1) RaiseAmbiguous(label);
-  return count == 1 ? Remember(name, row) : AdmitForeign(name, {label, {}});
+  if (count == 0) row = ReadForeign(name, {label, {}});
+  return Remember(name, row, count == 1);
 }
 
 // A label says nothing where two keys have it; an id does.
@@ -129,15 +129,12 @@ KnownKey* AdmitByUri(std::string_view name) {
   });
   if (id.size == 0) return AdmitByLabel(name, label);
   if (hsm::IsKekId(id.view())) RaiseKeyring(name);
-  RefuseKeyringLabel(label);
   TokenKeyRow row;
   const bool has_row = ReadTokenKey(id, &row);
-  KnownKey* found = has_row ? Remember(name, row) : AdmitForeign(name, {name, id.view()});
-  if (label[0] != '\0' && found->label != label) {
-    ThisBackend().known_keys.clear();
-    RaiseNoKey(name);
-  }
-  return found;
+  if (!has_row) row = ReadForeign(name, {name, id.view()});
+  RefuseKeyringLabel(row.label);
+  if (label[0] != '\0' && strcmp(row.label, label) != 0) RaiseNoKey(name);
+  return Remember(name, row, has_row);
 }
 
 KnownKey* Admit(std::string_view name) {
