@@ -21,8 +21,8 @@ namespace {
 
 using pkcs11::Session;
 
-void Audit(const char* event, const Utf8& label) {
-  const std::string_view shown = FromUtf8(label.view());
+void Audit(const char* event, std::string_view label) {
+  const std::string_view shown = FromUtf8(label);
   AuditKey(event, pnstrdup(shown.data(), shown.size()), 0);
 }
 
@@ -45,9 +45,10 @@ void Adopt(const KnownKey& known) {
 // The key to be changed, with its label locked.
 const KnownKey& KeyToChange(FunctionCallInfo fcinfo, const char* function, const Utf8& label) {
   RefreshTokenKeys(fcinfo);
-  (void)FindTokenKey(label.view(), Operation::kManage);  // who may not, waits for nobody
+  // Who may not, waits for nobody. The argument may be a URI.
+  const char* const locked = pstrdup(FindTokenKey(label.view(), Operation::kManage).label.c_str());
   BeginTokenChange(fcinfo, function);
-  LockLabel(label.view());
+  LockLabel(locked);
   RefreshTokenKeys(fcinfo);
   const KnownKey& known = FindTokenKey(label.view(), Operation::kManage);
   RequireId(known);
@@ -119,19 +120,18 @@ TP_SQL_FUNCTION(tp_rename_key) {
   const Utf8 label = TextArgument(fcinfo, 0, "label");
   const Utf8 new_label = TextArgument(fcinfo, 1, "new_label");
   FindTokenTables(fcinfo);
-  RefuseKeyringLabel(label.view());
-  RefuseKeyringLabel(new_label.view());
-  Run([&] { hsm::CheckNewLabel(new_label.view()); });
+  CheckNewKeyLabel(new_label.view());
   (void)KeyToChange(fcinfo, "tp_rename_key()", label);
   LockLabel(new_label.view());
   RefreshTokenKeys(fcinfo);
   RefuseTakenLabel(new_label.view());
   const KnownKey& known = FindTokenKey(label.view(), Operation::kManage);
   const KeyId id = known.id;
+  const char* const old_label = pstrdup(known.label.c_str());
   Adopt(known);
-  RenameInToken(id, label.view(), new_label.view());
+  RenameInToken(id, old_label, new_label.view());
   RenameTokenKey(id, new_label.view());
-  Audit("rename_key", new_label);
+  Audit("rename_key", new_label.view());
   PG_RETURN_VOID();
 }
 
@@ -154,12 +154,13 @@ TP_SQL_FUNCTION(tp_destroy_key) {
   const Utf8 label = TextArgument(fcinfo, 0, "label");
   const KnownKey& known = KeyToChange(fcinfo, "tp_destroy_key()", label);
   const KeyId id = known.id;
+  const char* const old_label = pstrdup(known.label.c_str());
   // That it is there, and alone with its id, is known before anybody relies on its end.
   WithTokenKey(known, [](Session&, const hsm::TokenKey&) {});
   FreeLabel(known);
   WillDestroyKey(id);
-  MoveToTrash(id, label.view());
-  Audit("destroy_key", label);
+  MoveToTrash(id, old_label);
+  Audit("destroy_key", old_label);
   PG_RETURN_VOID();
 }
 

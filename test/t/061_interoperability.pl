@@ -15,7 +15,11 @@ set_up($node);
 my $folder = $node->basedir . '/files';
 mkdir $folder or die $!;
 
-sub sql { return $node->safe_psql('postgres', @_); }
+# One session that keeps its login: a new one each time would spend most of it on starting.
+my $session = session($node);
+ask($session, 'SELECT tp_hsm_login()');
+sub try { return ask($session, @_); }
+sub sql { my $answer = try(@_); die "$_[0]: $answer" if $answer =~ /^\w{5}: /; return $answer; }
 sub sql_json { return decode_json(sql("SELECT coalesce(json_agg(r), '[]') FROM ($_[0]) AS r")); }
 sub file { my ($name, $content) = @_; write_pin("$folder/$name", $content); return "$folder/$name"; }
 
@@ -150,10 +154,10 @@ is(sql(q{SELECT count(*) FROM tp_token_key k, tp_key_attributes(k.label) WHERE (
     OR (attribute, value) = ('CKA_SENSITIVE', 'false')}), '0', 'no key can leave the token');
 for my $bad ([ 'a wrong passphrase', file('wrong', 'wrong') ], [ 'an empty passphrase file', file('empty', '') ], [ 'no passphrase file', "$folder/none" ]) {
     my ($key) = grep { $_->{encrypted} } @{ $made->{keys} };
-    like(try_sql($node, 'postgres', "SELECT tp_import_key_file('x', '$key->{file}', '$bad->[1]')"), qr/^22023: /, "$bad->[0] is refused");
+    like(try("SELECT tp_import_key_file('x', '$key->{file}', '$bad->[1]')"), qr/^22023: /, "$bad->[0] is refused");
 }
 chmod 0644, $made->{keys}[0]{file};
-like(try_sql($node, 'postgres', "SELECT tp_import_key_file('x', '$made->{keys}[0]{file}')"), qr/^22023: the file of the key is not usable/, 'a file that is open to others is not read');
+like(try("SELECT tp_import_key_file('x', '$made->{keys}[0]{file}')"), qr/^22023: the file of the key is not usable/, 'a file that is open to others is not read');
 
 for my $signed (@{ $made->{signatures} }) {
     is(sql("SELECT tp_verify_with_public_key('$signed->{pem}', 'trustpoint', '\\x$signed->{signature}', '$signed->{algorithm}')"), 't',
@@ -267,17 +271,20 @@ is(sql(q{SELECT known FROM tp_hsm_keys() WHERE label = 'theirs'}), 'f', 'without
 sql(q{SELECT tp_grant_key('theirs', 'app', '{sign}')});
 like(try_sql($node, 'postgres', q{SELECT tp_sign('theirs', 'x')}, role => 'app'), qr/^\\x30/, 'until it is granted');
 is(sql(q{SELECT known FROM tp_hsm_keys() WHERE label = 'theirs'}), 't', 'which makes its row');
-like(try_sql($node, 'postgres', q{SELECT tp_generate_ec_key('theirs')}), qr/^42710: /, 'its label is taken');
+like(try(q{SELECT tp_generate_ec_key('theirs')}), qr/^42710: /, 'its label is taken');
 pkcs11_tool($node, '--keypairgen', '--key-type', 'EC:prime256v1', '--label', 'foreign', '--id', 'b2', '--usage-sign');
-like(try_sql($node, 'postgres', q{SELECT tp_generate_ec_key('foreign')}), qr/^42710: /, 'also of one without a row');
+like(try(q{SELECT tp_generate_ec_key('foreign')}), qr/^42710: /, 'also of one without a row');
 pkcs11_tool($node, '--keypairgen', '--key-type', 'EC:prime256v1', '--label', 'foreign', '--id', 'b3', '--usage-sign');
-like(try_sql($node, 'postgres', "SELECT $_"), qr/^42710: /, "two keys of one label are an error, never a guess: $_")
+like(try("SELECT $_"), qr/^42710: /, "two keys of one label are an error, never a guess: $_")
   for q{tp_sign('foreign', 'x')}, q{tp_destroy_key('foreign')}, q{tp_rename_key('foreign', 'x')}, q{tp_grant_key('foreign', 'app', '{sign}')};
-pkcs11_tool($node, '--delete-object', '--type', $_, '--id', 'b3') for 'privkey', 'pubkey';
+is(sql(q{SELECT tp_verify('pkcs11:id=%b2', 'x', tp_sign('pkcs11:id=%b2', 'x'))}), 't', 'an id tells them apart');
+is(sql(q{SELECT tp_verify('pkcs11:id=%b3', 'x', tp_sign('pkcs11:id=%b2', 'x'))}), 'f', 'and is not mistaken');
+sql(q{SELECT tp_destroy_key('pkcs11:id=%b3')});
 sql(q{SELECT tp_rename_key('foreign', 'named'); SELECT tp_destroy_key('named')});
 unlike(pkcs11_tool($node, '--list-objects', '--type', 'privkey'), qr/foreign|named|destroyed/, 'one of theirs is renamed and destroyed here');
 pkcs11_tool($node, '--delete-object', '--type', $_, '--label', 'theirs') for 'privkey', 'pubkey';
 like(try_sql($node, 'postgres', q{SELECT tp_sign('theirs', 'x')}, role => 'app'), qr/^42704: /, 'a key that other tools destroyed is missed');
 
+$session->quit;
 $node->stop;
 done_testing();
