@@ -35,7 +35,8 @@ SELECT length(obj_description((SELECT oid FROM pg_extension WHERE extname = 'tru
 -- The tables: column by column, as src/pg reads them by number.
 SELECT relname, attnum, attname, format_type(atttypid, atttypmod) AS type, attnotnull AS not_null, collname
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid LEFT JOIN pg_collation ON pg_collation.oid = attcollation
-    WHERE relname IN ('tp_dek', 'tp_kek', 'tp_dek_grant', 'tp_keyring') AND attnum > 0 ORDER BY relname, attnum;
+    WHERE relname IN ('tp_dek', 'tp_kek', 'tp_dek_grant', 'tp_keyring', 'tp_reencrypt_job', 'tp_reencrypt_progress')
+      AND attnum > 0 ORDER BY relname, attnum;
 SELECT conrelid::regclass AS table, contype, pg_get_constraintdef(oid) AS constraint
     FROM pg_constraint WHERE conrelid IN ('tp_dek'::regclass, 'tp_kek'::regclass, 'tp_dek_grant'::regclass)
       AND contype IN ('p', 'c') ORDER BY conrelid::regclass::text COLLATE "C", contype, pg_get_constraintdef(oid) COLLATE "C";

@@ -12,6 +12,12 @@
 
 namespace trustpoint::pg {
 
+// The last value that tp_rewrap_problem found none with, and what it is rewrapped: ciphertext alone.
+struct Rewrapped {
+  std::vector<std::uint8_t> value, result;
+  void Clear() noexcept { value.clear(); }
+};
+
 struct Backend {
   Backend();
 
@@ -23,6 +29,7 @@ struct Backend {
   std::string unknown_kek_attributes;  // of the KEK that was used last
   keyring::Sealer sealer;
   keyring::Opener opener;
+  Rewrapped rewrapped;  // of this transaction
 
   // Where a body leaves what PostgreSQL then reads or copies into rows; good until the next body that fills
   // it.

@@ -52,6 +52,24 @@ CachedDek* Remember(const DekRow& row) {
   return entry;
 }
 
+// nullptr: there is no such row.
+CachedDek* EntryForId(std::uint32_t id) {
+  if (CachedDek* entry = ThisBackend().deks.ById(id)) return entry;
+  DekRow row;
+  return ReadDek(id, &row) ? Remember(row) : nullptr;
+}
+
+// nullptr: none is active; *exists tells whether there is any.
+CachedDek* ActiveEntry(envelope::Purpose purpose, std::string_view name, bool* exists) {
+  *exists = true;
+  if (CachedDek* entry = ThisBackend().deks.Active(purpose, name)) return entry;
+  DekRow row;
+  if (!ReadActiveDek(purpose, name, &row, exists)) return nullptr;
+  CachedDek* entry = Remember(row);
+  Run([&] { ThisBackend().deks.SetActive(entry); });
+  return entry;
+}
+
 void CheckCapability(CachedDek* entry, Capability capability) {
   if (capability == Capability::kLoad) return;
   const auto index = static_cast<std::size_t>(capability);
@@ -105,23 +123,18 @@ void RefreshKeys(FunctionCallInfo fcinfo) {
 }
 
 const CachedDek* DekForName(envelope::Purpose purpose, std::string_view name, Capability capability) {
-  CachedDek* entry = ThisBackend().deks.Active(purpose, name);
+  bool exists;
+  CachedDek* entry = ActiveEntry(purpose, name, &exists);
   if (entry == nullptr) {
-    DekRow row;
-    bool exists;
-    if (!ReadActiveDek(purpose, name, &row, &exists)) {
-      const int size = static_cast<int>(name.size());
-      if (exists)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("no DEK named \"%.*s\" is active", size, name.data()),
-                        errhint("Make a new version with tp_rotate_dek.")));
-      ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                      errmsg("there is no DEK named \"%.*s\" for purpose \"%s\"", size, name.data(),
-                             envelope::PurposeName(purpose)),
-                      errhint("The first one is made by tp_setup(), others by tp_create_dek.")));
-    }
-    entry = Remember(row);
-    Run([&] { ThisBackend().deks.SetActive(entry); });
+    const int size = static_cast<int>(name.size());
+    if (exists)
+      ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                      errmsg("no DEK named \"%.*s\" is active", size, name.data()),
+                      errhint("Make a new version with tp_rotate_dek.")));
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                    errmsg("there is no DEK named \"%.*s\" for purpose \"%s\"", size, name.data(),
+                           envelope::PurposeName(purpose)),
+                    errhint("The first one is made by tp_setup(), others by tp_create_dek.")));
   }
   CheckCapability(entry, capability);
   Open(entry);
@@ -129,15 +142,11 @@ const CachedDek* DekForName(envelope::Purpose purpose, std::string_view name, Ca
 }
 
 const CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id, Capability capability) {
-  CachedDek* entry = ThisBackend().deks.ById(id);
-  if (entry == nullptr) {
-    DekRow row;
-    if (!ReadDek(id, &row))
-      ereport(ERROR,
-              (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no DEK with id %u in this database", id),
-               errhint("The value comes from another database, or tp_dek was not restored with it.")));
-    entry = Remember(row);
-  }
+  CachedDek* entry = EntryForId(id);
+  if (entry == nullptr)
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no DEK with id %u in this database", id),
+             errhint("The value comes from another database, or tp_dek was not restored with it.")));
   if (entry->row.purpose != purpose)
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("DEK %u is not for values of this kind", id),
                     errdetail("Its purpose is \"%s\".", envelope::PurposeName(entry->row.purpose))));
@@ -145,6 +154,17 @@ const CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id, Capabilit
   if (!keyring::IsUsable(entry->row.state)) RaiseUnusable(entry->row);
   Open(entry);
   return entry;
+}
+
+const DekRow* RowForId(std::uint32_t id) {
+  const CachedDek* entry = EntryForId(id);
+  return entry != nullptr ? &entry->row : nullptr;
+}
+
+const DekRow* ActiveRow(envelope::Purpose purpose, std::string_view name) {
+  bool exists;
+  const CachedDek* entry = ActiveEntry(purpose, name, &exists);
+  return entry != nullptr ? &entry->row : nullptr;
 }
 
 void LockForEncryption() {

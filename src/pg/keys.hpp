@@ -21,6 +21,10 @@ const keyring::CachedDek* DekForName(envelope::Purpose purpose, std::string_view
 // The DEK that a stored value names.
 const keyring::CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id, Capability capability);
 
+// The same rows alone: no token, no right, and nullptr where there is none.
+const keyring::DekRow* RowForId(std::uint32_t id);
+const keyring::DekRow* ActiveRow(envelope::Purpose purpose, std::string_view name);
+
 // Keeps a DEK from being disabled or destroyed while this transaction may still write values under it.
 void LockForEncryption();
 void ForgetEncryptionLock();  // at the end of a transaction, and when a subtransaction aborts

@@ -33,12 +33,15 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
   if (Backend* backend = ExistingBackend()) {
     backend->sealer.EndTransaction();
     backend->opener.EndTransaction();
+    backend->rewrapped.Clear();
   }
 }
 
 // An aborted subtransaction lets go of the locks that it took.
 extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionId, SubTransactionId, void*) {
-  if (event == SUBXACT_EVENT_ABORT_SUB) ForgetEncryptionLock();
+  if (event != SUBXACT_EVENT_ABORT_SUB) return;
+  ForgetEncryptionLock();
+  if (Backend* backend = ExistingBackend()) backend->rewrapped.Clear();
 }
 
 }  // namespace
