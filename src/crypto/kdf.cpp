@@ -6,8 +6,6 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
-#include <memory>
-
 #include "crypto/openssl.hpp"
 
 namespace trustpoint::crypto {
@@ -16,12 +14,6 @@ namespace {
 char kSha256Name[] = "SHA2-256";
 char kEmpty[1] = "";
 
-template <class T, void (*kFree)(T*)>
-struct Free {
-  void operator()(T* object) const noexcept { kFree(object); }
-};
-template <class T, void (*kFree)(T*)>
-using Owned = std::unique_ptr<T, Free<T, kFree>>;
 using DigestContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
 using MacContext = Owned<EVP_MAC_CTX, EVP_MAC_CTX_free>;
 using KdfContext = Owned<EVP_KDF_CTX, EVP_KDF_CTX_free>;

@@ -17,6 +17,14 @@ void AppendMember(StringInfo line, const char* name, const char* value) {
   escape_json(line, value);  // nobody forges a line with a newline in a label
 }
 
+void Write(StringInfo line) {
+  appendStringInfoChar(line, '}');
+  // The statement would bring its literals into the log.
+  ereport(LOG_SERVER_ONLY,
+          (errmsg_internal("trustpoint audit: %s", line->data), errhidestmt(true), errhidecontext(true)));
+  pfree(line->data);
+}
+
 void Log(const char* event, const char* name, std::uint32_t id) {
   StringInfoData line;
   initStringInfo(&line);
@@ -27,11 +35,7 @@ void Log(const char* event, const char* name, std::uint32_t id) {
   AppendMember(&line, "database", database != nullptr ? database : "");
   if (name != nullptr) AppendMember(&line, "key", name);
   if (id != 0) appendStringInfo(&line, ", \"key_id\": %u", id);
-  appendStringInfoChar(&line, '}');
-  // The statement would bring its literals into the log.
-  ereport(LOG_SERVER_ONLY,
-          (errmsg_internal("trustpoint audit: %s", line.data), errhidestmt(true), errhidecontext(true)));
-  pfree(line.data);
+  Write(&line);
 }
 
 }  // namespace
@@ -42,6 +46,28 @@ void AuditKey(const char* event, const char* name, std::uint32_t id) {
 
 void AuditValue(const char* function, const char* name, std::uint32_t id) {
   if (AuditLevel() == Audit::kAll) Log(function, name, id);
+}
+
+KeyUse BeginUse(const char* function, const char* label, const char* algorithm) {
+  if (AuditLevel() == Audit::kNone) return {};
+  const char* database = get_database_name(MyDatabaseId);
+  return {function, label, algorithm, GetUserNameFromId(GetUserId(), true),
+          database != nullptr ? database : ""};
+}
+
+void EndUse(const KeyUse& use, const char* outcome) {
+  if (use.function == nullptr) return;
+  StringInfoData line;
+  initStringInfo(&line);
+  appendStringInfoChar(&line, '{');
+  AppendMember(&line, "event", "use_key");
+  AppendMember(&line, "role", use.role != nullptr ? use.role : "");
+  AppendMember(&line, "database", use.database);
+  AppendMember(&line, "function", use.function);
+  AppendMember(&line, "key", use.label);
+  if (use.algorithm != nullptr) AppendMember(&line, "algorithm", use.algorithm);
+  AppendMember(&line, "outcome", outcome);
+  Write(&line);
 }
 
 }  // namespace trustpoint::pg

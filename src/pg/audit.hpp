@@ -10,4 +10,16 @@ void AuditKey(const char* event, const char* name, std::uint32_t id);
 // A use of a DEK on a value, at trustpoint.audit = all.
 void AuditValue(const char* function, const char* name, std::uint32_t id);
 
+// A use of a private or secret key of the token, at trustpoint.audit = keys and all; see AuditedUse.
+struct KeyUse {
+  const char* function;
+  const char* label;
+  const char* algorithm;  // nullptr: none was named, and none chosen yet
+  // Looked up at the start, as nothing may be looked up after an error.
+  const char* role;
+  const char* database;
+};
+KeyUse BeginUse(const char* function, const char* label, const char* algorithm);
+void EndUse(const KeyUse& use, const char* outcome);  // "ok" or the SQLSTATE
+
 }  // namespace trustpoint::pg

@@ -8,6 +8,9 @@
 #include "keyring/cache.hpp"
 #include "keyring/opener.hpp"
 #include "keyring/sealer.hpp"
+#include "hsm/listing.hpp"
+#include "hsm/token_key.hpp"
+#include "pg/known_keys.hpp"
 #include "pkcs11/connection.hpp"
 
 namespace trustpoint::pg {
@@ -24,12 +27,16 @@ struct Backend {
   pkcs11::PinMemo pin_memo;
   pkcs11::Connection connection;
   bool keep_session = false;  // tp_hsm_login() was called: the session stays until tp_hsm_logout()
+  bool hold_session = false;  // keys of the token were used: the session stays until the transaction ends
 
   keyring::DekCache deks;
   std::string unknown_kek_attributes;  // of the KEK that was used last
   keyring::Sealer sealer;
   keyring::Opener opener;
   Rewrapped rewrapped;  // of this transaction
+
+  hsm::KeyCache token_keys;  // by handle, while the session lives
+  KnownKeys known_keys;      // by label, as the tables have them
 
   // Where a body leaves what PostgreSQL then reads or copies into rows; good until the next body that fills
   // it.
@@ -38,6 +45,9 @@ struct Backend {
   std::vector<pkcs11::MechanismInfo> mechanisms;
   pkcs11::LibraryInfo library;
   std::string text;
+  std::vector<std::uint8_t> bytes;
+  std::vector<hsm::ObjectInfo> objects;
+  std::vector<hsm::AttributeInfo> attributes;
 };
 
 // Builds it on first use. May ereport: call it from the PostgreSQL layer, before the body.

@@ -3,19 +3,15 @@
 #include <algorithm>
 #include <optional>
 
+#include "pg/scan.hpp"
 #include "pg/text.hpp"
 
 extern "C" {
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "utils/acl.h"
-#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 }
@@ -49,48 +45,11 @@ extern "C" void TrustpointRelationChanged(Datum, Oid relation) {
 
 extern "C" void TrustpointRolesChanged(Datum, int, uint32) { stale = true; }
 
-[[noreturn]] void RaiseMalformed(const char* table, const char* column) {
-  ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("a row of %s is malformed", table),
-                  errdetail("Column \"%s\" does not hold what trustpoint writes there.", column),
-                  errhint("Restore the table from a backup.")));
-  pg_unreachable();
-}
-
-// One pass over a table, in index order when there is an index. Visit(tuple, descriptor) returns false to end
-// it.
+// By the name of an index beside the tables, or nullptr.
 template <class Visit>
 void Scan(Oid table, const char* index_name, int keys, ScanKeyData* key, Visit visit) {
-  Relation relation = table_open(table, AccessShareLock);
   const Oid index = index_name != nullptr ? get_relname_relid(index_name, tables.schema) : InvalidOid;
-  SysScanDesc scan = systable_beginscan(relation, index, OidIsValid(index), nullptr, keys, key);
-  for (HeapTuple tuple = systable_getnext(scan); HeapTupleIsValid(tuple); tuple = systable_getnext(scan))
-    if (!visit(tuple, RelationGetDescr(relation))) break;
-  systable_endscan(scan);
-  table_close(relation, AccessShareLock);
-}
-
-std::string_view TextColumn(HeapTuple tuple, TupleDesc descriptor, AttrNumber column) {
-  bool null;
-  const Datum value = heap_getattr(tuple, column, descriptor, &null);
-  if (null) return {};
-  const text* t = DatumGetTextPP(value);
-  return {VARDATA_ANY(t), static_cast<size_t>(VARSIZE_ANY_EXHDR(t))};
-}
-
-// False: NULL, or another size.
-bool BytesColumn(HeapTuple tuple, TupleDesc descriptor, AttrNumber column, base::MutableBytes out) {
-  const std::string_view bytes = TextColumn(tuple, descriptor, column);  // the same shape as text
-  if (bytes.size() != out.size()) return false;
-  base::Copy(out, base::AsBytes(bytes));
-  return true;
-}
-
-template <size_t N>
-bool CopyText(char (&target)[N], std::string_view source) {
-  if (source.size() >= N) return false;
-  std::copy(source.begin(), source.end(), target);
-  target[source.size()] = '\0';
-  return true;
+  ScanTable(table, index, keys, key, visit);
 }
 
 constexpr struct {
@@ -143,10 +102,6 @@ void FillKek(HeapTuple tuple, TupleDesc descriptor, keyring::KekRow* row) {
 TimestampTz CreatedAt(HeapTuple tuple, TupleDesc descriptor, AttrNumber column) {
   bool null;
   return DatumGetTimestampTz(heap_getattr(tuple, column, descriptor, &null));
-}
-
-Datum TextKey(std::string_view value) {
-  return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size())));
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include "pg/keys.hpp"
 #include "pg/postgres.hpp"
 #include "pg/settings.hpp"
+#include "pg/token_catalog.hpp"
+#include "pg/token_transaction.hpp"
 
 extern "C" {
 #include "access/xact.h"
@@ -17,8 +19,10 @@ PGDLLEXPORT void _PG_init(void);
 namespace trustpoint::pg {
 namespace {
 
-// Between transactions no copy of a key exists outside locked memory. Nothing here can fail.
+// Between transactions no copy of a key exists outside locked memory. Nothing here can fail, but PREPARE
+// TRANSACTION where keys of the token have changed.
 extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
+  EndTokenTransaction(event);
   switch (event) {
     case XACT_EVENT_COMMIT:
     case XACT_EVENT_ABORT:
@@ -38,7 +42,9 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
 }
 
 // An aborted subtransaction lets go of the locks that it took.
-extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionId, SubTransactionId, void*) {
+extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionId subtransaction,
+                                             SubTransactionId parent, void*) {
+  EndTokenSubtransaction(event, subtransaction, parent);
   if (event != SUBXACT_EVENT_ABORT_SUB) return;
   ForgetEncryptionLock();
   if (Backend* backend = ExistingBackend()) backend->rewrapped.Clear();
@@ -51,6 +57,7 @@ void _PG_init(void) {
   using namespace trustpoint::pg;
   DefineSettings();
   WatchTables();
+  WatchTokenTables();
   RegisterXactCallback(TrustpointTransactionEnds, nullptr);
   RegisterSubXactCallback(TrustpointSubtransactionEnds, nullptr);
 }

@@ -40,10 +40,9 @@ bool ContainUnkillable(Failure* failure, Body&& body) {
 
 }  // namespace
 
-void internal::RunUntilDone(pkcs11::Level level, Gate gate, Call call, void* body) {
+bool internal::TryUntilDone(pkcs11::Level level, Gate gate, Call call, void* body, Failure* failure) {
   Backend& backend = ThisBackend();
   pkcs11::Connection& connection = backend.connection;
-  Failure failure;
   (void)WaitEvent(Wait::kToken);  // named here, where an ereport does no harm
   Run([&] {
     connection.Configure(CurrentConfig());
@@ -51,14 +50,14 @@ void internal::RunUntilDone(pkcs11::Level level, Gate gate, Call call, void* bod
   });
   const auto start = [&] {
     TakeGate();
-    const bool done = ContainUnkillable(&failure, [&] { connection.Start(level); });
+    const bool done = ContainUnkillable(failure, [&] { connection.Start(level); });
     DropGate();
     return done;
   };
   const auto work = [&] {
-    if (gate == Gate::kForStart) return ContainOnToken(&failure, [&] { call(body, connection); });
+    if (gate == Gate::kForStart) return ContainOnToken(failure, [&] { call(body, connection); });
     TakeGate();
-    const bool done = ContainUnkillable(&failure, [&] { call(body, connection); });
+    const bool done = ContainUnkillable(failure, [&] { call(body, connection); });
     DropGate();
     return done;
   };
@@ -68,16 +67,24 @@ void internal::RunUntilDone(pkcs11::Level level, Gate gate, Call call, void* bod
     if (starting ? start() : work()) {
       if (!starting) break;
       starting = false;
-    } else if (failure.code == ErrorCode::kNeedStart) {
+    } else if (failure->code == ErrorCode::kNeedStart) {
       starting = true;
-    } else if (failure.code == ErrorCode::kBusy) {
-      Pause(failure.wait_ms);
+    } else if (failure->code == ErrorCode::kBusy) {
+      Pause(failure->wait_ms);
     } else {
-      connection.Release();
-      Raise(failure);
+      if (!backend.hold_session) connection.Release();
+      return false;
     }
   }
-  if (!backend.keep_session) connection.Release();
+  if (!backend.keep_session && !backend.hold_session) connection.Release();
+  return true;
 }
+
+void internal::RunUntilDone(pkcs11::Level level, Gate gate, Call call, void* body) {
+  Failure failure;
+  if (!TryUntilDone(level, gate, call, body, &failure)) Raise(failure);
+}
+
+void internal::HoldSession() { ThisBackend().hold_session = true; }
 
 }  // namespace trustpoint::pg

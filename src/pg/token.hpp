@@ -17,8 +17,20 @@ namespace internal {
 
 using Call = void (*)(void* body, pkcs11::Connection& connection);
 
-// Runs call(body) again and again, with what it asks for in between, until it is done. May ereport.
+// Runs call(body) again and again, with what it asks for in between, until it is done, or has failed for
+// good: *failure says why. May ereport.
+bool TryUntilDone(pkcs11::Level level, Gate gate, Call call, void* body, base::Failure* failure);
+// Raises the failure.
 void RunUntilDone(pkcs11::Level level, Gate gate, Call call, void* body);
+// The session is kept until the transaction ends: its end may have something to undo.
+void HoldSession();
+
+// The address of this instance tells how to call a body of its type.
+template <class Body>
+void CallBody(void* body, pkcs11::Connection& connection) {
+  static_assert(std::is_trivially_destructible_v<Body>, "capture by reference");
+  (*static_cast<Body*>(body))(connection);
+}
 
 }  // namespace internal
 
@@ -27,11 +39,23 @@ void RunUntilDone(pkcs11::Level level, Gate gate, Call call, void* body);
 // back afterwards, unless tp_hsm_login() asked to keep one. May ereport; the body must not.
 template <class Body>
 void RunOnToken(pkcs11::Level level, Gate gate, Body&& body) {
-  using Plain = std::remove_reference_t<Body>;
-  static_assert(std::is_trivially_destructible_v<Plain>, "capture by reference");
-  internal::RunUntilDone(
-      level, gate, [](void* b, pkcs11::Connection& connection) { (*static_cast<Plain*>(b))(connection); },
-      &body);
+  internal::RunUntilDone(level, gate, internal::CallBody<std::remove_reference_t<Body>>, &body);
+}
+
+// The same for work with keys of the token: logged in, and the session is kept until the transaction ends, so
+// that a query that signs many rows logs in once.
+template <class Body>
+void RunWithKeys(Body&& body) {
+  internal::HoldSession();
+  RunOnToken(pkcs11::Level::kLogin, Gate::kForStart, std::forward<Body>(body));
+}
+
+// The same, and a failure is left to the caller.
+template <class Body>
+bool TryWithKeys(base::Failure* failure, Body&& body) {
+  internal::HoldSession();
+  return internal::TryUntilDone(pkcs11::Level::kLogin, Gate::kForStart,
+                                internal::CallBody<std::remove_reference_t<Body>>, &body, failure);
 }
 
 }  // namespace trustpoint::pg

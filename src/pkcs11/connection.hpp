@@ -81,6 +81,14 @@ class Connection {
     }
   }
 
+  // Sets the token's user PIN to new_pin, from the one in the PIN file, inside Run at kLogin, behind the
+  // gate. Marks the session as sent. From then on the old PIN counts as refused, so that no backend sends it.
+  // Throws kTokenRefused, kNotConfigured (the PIN file; the length of the new PIN).
+  void ChangePin(Session& session, const Pin& new_pin, std::string_view setting);
+
+  // The session that keeps the login, as the token sees it now; nullopt when there is none. Starts nothing.
+  std::optional<CK_SESSION_INFO> SessionState() noexcept;
+
   // Logs out and closes the sessions; the module stays initialised. Never throws, and never touches a module
   // that this process did not initialise.
   void Release() noexcept;

@@ -27,19 +27,6 @@ int Jitter(int limit) {
       static_cast<unsigned long>(limit + 1));
 }
 
-void CheckPinFlags(const TokenInfo& token) {
-  if ((token.flags & CKF_USER_PIN_LOCKED) != 0)
-    throw Error(ErrorCode::kTokenRefused, "the PIN of the token is locked", "CKF_USER_PIN_LOCKED",
-                "The token's security officer must set a new PIN.");
-  if ((token.flags & CKF_USER_PIN_FINAL_TRY) != 0)
-    throw Error(ErrorCode::kTokenRefused, "one more wrong PIN would lock the token; none was sent",
-                "CKF_USER_PIN_FINAL_TRY", "Log in once with the right PIN by the token's own tools.");
-  if ((token.flags & CKF_USER_PIN_INITIALIZED) == 0)
-    throw Error(ErrorCode::kTokenUnreachable, "the token has no user PIN yet",
-                "CKF_USER_PIN_INITIALIZED is not set", "Its security officer must set one.")
-        .WithTokenCode(CKR_USER_PIN_NOT_INITIALIZED);
-}
-
 }  // namespace
 
 void Connection::Start(Level level) {

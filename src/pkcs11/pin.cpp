@@ -70,6 +70,19 @@ void CheckPinFile(const struct stat& file, uid_t user, std::string_view setting)
     ThrowUnusable(setting, "It is open to others.", "Set its mode to 0600, or to 0640 when root owns it.");
 }
 
+void CheckPinFlags(const TokenInfo& token) {
+  if ((token.flags & CKF_USER_PIN_LOCKED) != 0)
+    throw Error(ErrorCode::kTokenRefused, "the PIN of the token is locked", "CKF_USER_PIN_LOCKED",
+                "The token's security officer must set a new PIN.");
+  if ((token.flags & CKF_USER_PIN_FINAL_TRY) != 0)
+    throw Error(ErrorCode::kTokenRefused, "one more wrong PIN would lock the token; none was sent",
+                "CKF_USER_PIN_FINAL_TRY", "Log in once with the right PIN by the token's own tools.");
+  if ((token.flags & CKF_USER_PIN_INITIALIZED) == 0)
+    throw Error(ErrorCode::kTokenUnreachable, "the token has no user PIN yet",
+                "CKF_USER_PIN_INITIALIZED is not set", "Its security officer must set one.")
+        .WithTokenCode(CKR_USER_PIN_NOT_INITIALIZED);
+}
+
 void CheckPinLength(const TokenInfo& token, const Pin& pin, std::string_view setting) {
   const bool limited = token.max_pin != 0 && token.max_pin != CK_UNAVAILABLE_INFORMATION;
   if (!limited || (pin.text.size() >= token.min_pin && pin.text.size() <= token.max_pin)) return;

@@ -47,6 +47,9 @@ bool HasMechanism(Module& module, CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_FL
 // refused by name).
 TokenInfo SelectToken(Module& module, const std::string& selector);
 
+// Throws kTokenRefused when the PIN is locked or one more wrong one would lock it, kTokenUnreachable when the
+// token has none yet.
+void CheckPinFlags(const TokenInfo& token);
 // Throws kNotConfigured when the token would not take a PIN of this length: it may count it as a wrong one.
 void CheckPinLength(const TokenInfo& token, const Pin& pin, std::string_view setting);
 

@@ -1,0 +1,140 @@
+#include "crypto/private_key.hpp"
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
+#include <algorithm>
+#include <string>
+
+#include "base/error.hpp"
+#include "crypto/openssl.hpp"
+
+namespace trustpoint::crypto {
+namespace {
+
+using base::Error;
+using base::ErrorCode;
+using base::Secret;
+using Key = Owned<EVP_PKEY, EVP_PKEY_free>;
+using Number = Owned<BIGNUM, BN_clear_free>;
+
+constexpr std::size_t kMaxPemSize = 64 * 1024;
+
+[[noreturn]] void ThrowNoKey(std::string_view why, std::string_view hint = {}) {
+  throw Error(ErrorCode::kInvalidArgument, why, {}, hint);
+}
+
+// What OpenSSL asks for when the PEM is encrypted.
+struct Passphrase {
+  std::optional<base::Bytes> bytes;
+  bool asked = false;
+};
+
+int GivePassphrase(char* out, int room, int, void* argument) {
+  auto* passphrase = static_cast<Passphrase*>(argument);
+  passphrase->asked = true;
+  if (!passphrase->bytes || passphrase->bytes->size() > static_cast<std::size_t>(room)) return -1;
+  base::Copy({reinterpret_cast<std::uint8_t*>(out), static_cast<std::size_t>(room)}, *passphrase->bytes);
+  return static_cast<int>(passphrase->bytes->size());
+}
+
+Key ReadPem(std::string_view pem, std::optional<base::Bytes> bytes) {
+  if (pem.size() > kMaxPemSize) ThrowNoKey("the text is too long for a private key in PEM");
+  const Owned<BIO, BIO_free_all> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  if (bio == nullptr) ThrowOpenSsl("could not read PEM");
+  Passphrase passphrase{bytes};
+  Key key(PEM_read_bio_PrivateKey_ex(bio.get(), nullptr, GivePassphrase, &passphrase, Library(), nullptr));
+  if (key != nullptr) return key;
+  if (!passphrase.asked)
+    ThrowNoKey(
+        "the text holds no private key in PEM",
+        "PKCS#1, SEC 1 and PKCS#8 are read, each also encrypted: -----BEGIN PRIVATE KEY----- and the like.");
+  if (!bytes) ThrowNoKey("the private key is encrypted", "Give its passphrase.");
+  ThrowNoKey("the private key does not decrypt: the passphrase is wrong or the text damaged");
+}
+
+Number ReadNumber(const EVP_PKEY* key, const char* name) {
+  BIGNUM* number = nullptr;
+  if (EVP_PKEY_get_bn_param(key, name, &number) != 1)
+    ThrowNoKey("the private key lacks some of its numbers",
+               "An RSA key must hold its primes: 'openssl rsa' writes a whole one.");
+  return Number(number);
+}
+
+std::vector<std::uint8_t> PublicNumber(const EVP_PKEY* key, const char* name) {
+  const Number number = ReadNumber(key, name);
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(BN_num_bytes(number.get())));
+  BN_bn2bin(number.get(), bytes.data());
+  return bytes;
+}
+
+// size 0: as long as the number is.
+Secret SecretNumber(const EVP_PKEY* key, const char* name, std::size_t size = 0) {
+  const Number number = ReadNumber(key, name);
+  Secret bytes(std::max(size, static_cast<std::size_t>(BN_num_bytes(number.get()))));
+  BN_bn2binpad(number.get(), bytes.bytes().data(), static_cast<int>(bytes.size()));
+  return bytes;
+}
+
+void TakeRsa(const EVP_PKEY* key, PrivateKey* out) {
+  if (out->bits != 2048 && out->bits != 3072 && out->bits != 4096)
+    ThrowNoKey("an RSA key of " + std::to_string(out->bits) + " bits is not taken in",
+               "Use 2048, 3072 or 4096 bits.");
+  BIGNUM* third = nullptr;
+  if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_FACTOR3, &third) == 1) {
+    BN_clear_free(third);
+    ThrowNoKey("an RSA key of more than two primes is not taken in");
+  }
+  out->modulus = PublicNumber(key, OSSL_PKEY_PARAM_RSA_N);
+  out->exponent = PublicNumber(key, OSSL_PKEY_PARAM_RSA_E);
+  out->private_exponent = SecretNumber(key, OSSL_PKEY_PARAM_RSA_D);
+  out->prime_1 = SecretNumber(key, OSSL_PKEY_PARAM_RSA_FACTOR1);
+  out->prime_2 = SecretNumber(key, OSSL_PKEY_PARAM_RSA_FACTOR2);
+  out->exponent_1 = SecretNumber(key, OSSL_PKEY_PARAM_RSA_EXPONENT1);
+  out->exponent_2 = SecretNumber(key, OSSL_PKEY_PARAM_RSA_EXPONENT2);
+  out->coefficient = SecretNumber(key, OSSL_PKEY_PARAM_RSA_COEFFICIENT1);
+}
+
+void TakeEc(const EVP_PKEY* key, PrivateKey* out) {
+  out->scalar = SecretNumber(key, OSSL_PKEY_PARAM_PRIV_KEY, CurveSize(out->curve));
+  const Number x = ReadNumber(key, OSSL_PKEY_PARAM_EC_PUB_X), y = ReadNumber(key, OSSL_PKEY_PARAM_EC_PUB_Y);
+  const int size = static_cast<int>(CurveSize(out->curve));
+  out->point.resize(1 + 2 * CurveSize(out->curve));
+  out->point[0] = 0x04;
+  if (BN_bn2binpad(x.get(), out->point.data() + 1, size) != size ||
+      BN_bn2binpad(y.get(), out->point.data() + 1 + size, size) != size)
+    ThrowOpenSsl("could not read the point of an EC key");
+}
+
+}  // namespace
+
+PublicKey PrivateKey::Public() const {
+  return type == KeyType::kRsa ? PublicKey::FromRsa(modulus, exponent) : PublicKey::FromEc(curve, point);
+}
+
+PrivateKey ReadPrivateKey(std::string_view pem, std::optional<base::Bytes> passphrase) {
+  const CleanErrors errors;
+  const Key key = ReadPem(pem, passphrase);
+  PrivateKey taken;
+  if (EVP_PKEY_is_a(key.get(), "RSA") == 1) {
+    taken.bits = static_cast<unsigned>(EVP_PKEY_get_bits(key.get()));
+    TakeRsa(key.get(), &taken);
+  } else if (EVP_PKEY_is_a(key.get(), "EC") == 1) {
+    taken.type = KeyType::kEc;
+    taken.curve = CurveOf(key.get());
+    taken.bits = CurveBits(taken.curve);
+    TakeEc(key.get(), &taken);
+  } else {
+    ThrowNoKey("the private key is neither RSA nor EC");
+  }
+  const Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free> check(
+      EVP_PKEY_CTX_new_from_pkey(Library(), key.get(), nullptr));
+  if (check == nullptr || EVP_PKEY_check(check.get()) != 1)
+    ThrowNoKey("the numbers of the private key do not belong together");
+  return taken;
+}
+
+}  // namespace trustpoint::crypto

@@ -1,0 +1,32 @@
+// A function that uses a private key writes one audit line, however it ends.
+#pragma once
+
+#include "pg/audit.hpp"
+#include "pg/postgres.hpp"
+#include "pg/text.hpp"
+
+namespace trustpoint::pg {
+
+// Returns body(use), which may ereport. The only PG_TRY of the extension: its body is PostgreSQL's layer,
+// where no frame owns anything that a longjmp would skip.
+template <class Body>
+Datum AuditedUse(const char* function, const Utf8& label, const char* algorithm, Body body) {
+  static_assert(std::is_trivially_destructible_v<Body>, "capture by reference");
+  const std::string_view shown = FromUtf8(label.view());
+  KeyUse use = BeginUse(function, pnstrdup(shown.data(), shown.size()), algorithm);
+  const MemoryContext context = CurrentMemoryContext;
+  Datum result = Datum{0};
+  PG_TRY();
+  { result = body(&use); }
+  PG_CATCH();
+  {
+    MemoryContextSwitchTo(context);
+    EndUse(use, unpack_sql_state(geterrcode()));
+    PG_RE_THROW();
+  }
+  PG_END_TRY();
+  EndUse(use, "ok");
+  return result;
+}
+
+}  // namespace trustpoint::pg

@@ -1,0 +1,165 @@
+// tp_rename_key, tp_set_key_attributes, tp_destroy_key, tp_token_key_id: changes to keys of the token.
+#include "hsm/change_key.hpp"
+#include "hsm/guard.hpp"
+#include "pg/audit.hpp"
+#include "pg/bytes_result.hpp"
+#include "pg/catalog.hpp"
+#include "pg/sql_arguments.hpp"
+#include "pg/token_catalog.hpp"
+#include "pg/token_keys.hpp"
+#include "pg/token_row.hpp"
+#include "pg/token_store.hpp"
+#include "pg/token_transaction.hpp"
+
+extern "C" {
+#include "utils/date.h"
+#include "utils/datetime.h"
+}
+
+namespace trustpoint::pg {
+namespace {
+
+using pkcs11::Session;
+
+void Audit(const char* event, const Utf8& label) {
+  const std::string_view shown = FromUtf8(label.view());
+  AuditKey(event, pnstrdup(shown.data(), shown.size()), 0);
+}
+
+// What has no CKA_ID of its own could be mistaken for another key.
+void RequireId(const KnownKey& known) {
+  if (known.id.size == 0)
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("the key has no CKA_ID"),
+                    errhint("Give it one of its own with the tools of the token.")));
+}
+
+// The key as the token describes it, in a row of this database: other tools may have made it.
+void Adopt(const KnownKey& known) {
+  RequireId(known);
+  if (known.has_row) return;
+  Described described = {};
+  WithTokenKey(known, [&](Session&, const hsm::TokenKey& key) { described = Describe(key); });
+  InsertTokenKey(described.Row(known.id, pstrdup(known.label.c_str())));
+}
+
+// The key to be changed, with its label locked.
+const KnownKey& KeyToChange(FunctionCallInfo fcinfo, const char* function, const Utf8& label) {
+  RefreshTokenKeys(fcinfo);
+  (void)FindTokenKey(label.view(), Operation::kManage);  // who may not, waits for nobody
+  BeginTokenChange(fcinfo, function);
+  LockLabel(label.view());
+  RefreshTokenKeys(fcinfo);
+  const KnownKey& known = FindTokenKey(label.view(), Operation::kManage);
+  RequireId(known);
+  return known;
+}
+
+struct Date {
+  char text[16];  // "2026-01-31"
+};
+
+// False: NULL, leave it as it is.
+bool DateArgument(FunctionCallInfo fcinfo, int number, Date* date) {
+  if (PG_ARGISNULL(number)) return false;
+  const DateADT value = PG_GETARG_DATEADT(number);
+  int year = 0, month, day;
+  if (!DATE_NOT_FINITE(value)) j2date(value + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+  if (year < 1 || year > 9999)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the date has no place in the token"),
+                    errhint("Years are 1 to 9999.")));
+  snprintf(date->text, sizeof date->text, "%04d-%02d-%02d", year, month, day);
+  return true;
+}
+
+// What the attribute of the private or secret key is now.
+Date DateNow(const KnownKey& known, const char* attribute) {
+  Date now = {};
+  WithTokenKey(known, [&](Session& session, const hsm::TokenKey& key) {
+    for (const hsm::AttributeInfo& info : hsm::ReadAttributes(session, key))
+      if (info.object_class != "public key" && info.name == attribute)
+        snprintf(now.text, sizeof now.text, "%s", info.value.c_str());
+  });
+  return now;
+}
+
+void SetDate(const KnownKey& known, const char* attribute, const Date& date) {
+  const Date before = DateNow(known, attribute);
+  WillSetDate(known.id, attribute, before.text);
+  WithTokenKey(known, [&](Session& session, const hsm::TokenKey& key) {
+    hsm::SetKeyAttribute(session, key, attribute, date.text);
+  });
+}
+
+}  // namespace
+
+// tp_rename_key(label text, new_label text) RETURNS void
+TP_SQL_FUNCTION(tp_rename_key) {
+  const Utf8 label = TextArgument(fcinfo, 0, "label");
+  const Utf8 new_label = TextArgument(fcinfo, 1, "new_label");
+  FindTokenTables(fcinfo);
+  RefuseKeyringLabel(label.view());
+  RefuseKeyringLabel(new_label.view());
+  Run([&] { hsm::CheckNewLabel(new_label.view()); });
+  (void)KeyToChange(fcinfo, "tp_rename_key()", label);
+  LockLabel(new_label.view());
+  RefreshTokenKeys(fcinfo);
+  RefuseTakenLabel(new_label.view());
+  const KnownKey& known = FindTokenKey(label.view(), Operation::kManage);
+  const KeyId id = known.id;
+  Adopt(known);
+  WillRenameKey(id, label.view());
+  RunWithKeys([&](pkcs11::Connection& connection) {
+    connection.Run(pkcs11::Level::kLogin, [&](Session& session) {
+      hsm::RenameKey(session, hsm::FindKey(session, {label.view(), id.view()}), new_label.view());
+      ThisBackend().token_keys.Forget();
+    });
+  });
+  RenameTokenKey(id, new_label.view());
+  Audit("rename_key", new_label);
+  PG_RETURN_VOID();
+}
+
+// tp_set_key_attributes(label text, start_date date, end_date date) RETURNS void
+TP_SQL_FUNCTION(tp_set_key_attributes) {
+  const Utf8 label = TextArgument(fcinfo, 0, "label");
+  Date start, end;
+  const bool set_start = DateArgument(fcinfo, 1, &start);
+  const bool set_end = DateArgument(fcinfo, 2, &end);
+  if (set_start && set_end && strcmp(start.text, end.text) > 0)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the key would end before it starts")));
+  const KnownKey& known = KeyToChange(fcinfo, "tp_set_key_attributes()", label);
+  if (set_start) SetDate(known, "CKA_START_DATE", start);
+  if (set_end) SetDate(known, "CKA_END_DATE", end);
+  PG_RETURN_VOID();
+}
+
+// tp_destroy_key(label text) RETURNS void
+TP_SQL_FUNCTION(tp_destroy_key) {
+  const Utf8 label = TextArgument(fcinfo, 0, "label");
+  const KnownKey& known = KeyToChange(fcinfo, "tp_destroy_key()", label);
+  const KeyId id = known.id;
+  // That it is there, and alone with its id, is known before anybody relies on its end.
+  WithTokenKey(known, [](Session&, const hsm::TokenKey&) {});
+  WillDestroyKey(id);
+  MoveToTrash(id, label.view());
+  Audit("destroy_key", label);
+  PG_RETURN_VOID();
+}
+
+// tp_token_key_id(label text) RETURNS bytea
+TP_SQL_FUNCTION(tp_token_key_id) {
+  const Utf8 label = TextArgument(fcinfo, 0, "label");
+  FindTokenTables(fcinfo);
+  if (!RoleIsOwner(GetUserId()))
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("only the owner of the extension and superusers may take keys of the token in")));
+  RefreshTokenKeys(fcinfo);
+  const KnownKey* known = &FindTokenKey(label.view(), Operation::kManage);
+  if (!known->has_row) {
+    known = &KeyToChange(fcinfo, "tp_token_key_id()", label);
+    Adopt(*known);
+  }
+  return CopyBytes(known->id.view());
+}
+
+}  // namespace trustpoint::pg

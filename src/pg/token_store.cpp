@@ -1,0 +1,83 @@
+#include "pg/token_store.hpp"
+
+#include "pg/backend.hpp"
+#include "pg/leftovers.hpp"
+#include "pg/token_catalog.hpp"
+#include "pg/token_keys.hpp"
+#include "pg/write.hpp"
+
+extern "C" {
+#include "catalog/pg_type.h"
+#include "tcop/utility.h"
+}
+
+namespace trustpoint::pg {
+namespace {
+
+Datum RoleName() { return PointerGetDatum(cstring_to_text(GetUserNameFromId(GetUserId(), false))); }
+
+Datum TokenSerial() { return TextValue(ThisBackend().connection.token().serial); }
+
+}  // namespace
+
+void BeginTokenChange(FunctionCallInfo fcinfo, const char* function) {
+  PreventCommandDuringRecovery(function);
+  PreventCommandIfReadOnly(function);
+  RefreshTokenKeys(fcinfo);
+  SettleLeftovers();
+}
+
+void InsertTokenKey(const NewRow& row) {
+  Oid types[] = {BYTEAOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+  Datum values[] = {BytesValue(row.id.view()),
+                    TextValue(row.label),
+                    TextValue(row.type),
+                    Int32GetDatum(static_cast<int32>(row.bits)),
+                    TextValue(row.curve != nullptr ? row.curve : ""),
+                    TextValue(row.usage),
+                    TextValue(row.mode != nullptr ? row.mode : ""),
+                    RoleName(),
+                    TokenSerial()};
+  Execute(
+      psprintf("INSERT INTO %s (id, label, type, bits, curve, usage, mode, bound_label, owner, token_serial)"
+               " VALUES ($1, $2, $3, $4, nullif($5, ''), $6, nullif($7, ''), $2, $8, $9)",
+               QualifiedName(KnownTokenTables().key)),
+      9, types, values);
+}
+
+void RenameTokenKey(const KeyId& id, std::string_view label) {
+  Oid types[] = {BYTEAOID, TEXTOID};
+  Datum values[] = {BytesValue(id.view()), TextValue(label)};
+  Execute(psprintf("UPDATE %s SET label = $2 WHERE id = $1", QualifiedName(KnownTokenTables().key)), 2, types,
+          values);
+}
+
+void MoveToTrash(const KeyId& id, std::string_view label) {
+  Oid types[] = {BYTEAOID, TEXTOID, TEXTOID, TEXTOID};
+  Datum values[] = {BytesValue(id.view()), TextValue(label), TokenSerial(), RoleName()};
+  Execute(psprintf("DELETE FROM %s WHERE id = $1", QualifiedName(KnownTokenTables().key)), 1, types, values);
+  Execute(
+      psprintf(
+          "INSERT INTO %s (id, label, token_serial, owner) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+          QualifiedName(KnownTokenTables().trash)),
+      4, types, values);
+}
+
+void DeleteTrash(const KeyId& id) {
+  Oid types[] = {BYTEAOID};
+  Datum values[] = {BytesValue(id.view())};
+  Execute(psprintf("DELETE FROM %s WHERE id = $1", QualifiedName(KnownTokenTables().trash)), 1, types,
+          values);
+}
+
+void GrantAllOperations(const KeyId& id, Oid role) {
+  Oid types[] = {BYTEAOID, REGROLEOID, TEXTOID};
+  for (int operation = 0; operation < static_cast<int>(Operation::kAny); ++operation) {
+    Datum values[] = {BytesValue(id.view()), ObjectIdGetDatum(role),
+                      TextValue(OperationName(static_cast<Operation>(operation)))};
+    Execute(psprintf("INSERT INTO %s VALUES ($1, $2, $3)", QualifiedName(KnownTokenTables().grant)), 3, types,
+            values);
+  }
+}
+
+}  // namespace trustpoint::pg

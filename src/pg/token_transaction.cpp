@@ -1,0 +1,195 @@
+#include "pg/token_transaction.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "hsm/change_key.hpp"
+#include "pg/backend.hpp"
+#include "pg/boundary.hpp"
+#include "pg/journal.hpp"
+
+extern "C" {
+#include "common/hashfn.h"
+#include "storage/ipc.h"
+#include "storage/lock.h"
+}
+
+namespace trustpoint::pg {
+namespace {
+
+using pkcs11::Level;
+using pkcs11::Session;
+
+struct Change {
+  enum class Kind : std::uint8_t { kMade, kRenamed, kDated, kDoomed };
+  Kind kind;
+  SubTransactionId subtransaction;
+  KeyId id;
+  int slot;               // in the journal: kMade, kRenamed
+  const char* attribute;  // kDated
+  std::string before;     // what the label or the date was
+};
+
+// In the order in which they were made. Built on first use, and never destroyed.
+std::vector<Change>* changes = nullptr;
+
+void Remember(Change::Kind kind, const KeyId& id, const char* attribute, std::string_view before) {
+  const SubTransactionId subtransaction = GetCurrentSubTransactionId();
+  Run([&] {
+    if (changes == nullptr) changes = new std::vector<Change>;
+    changes->push_back({kind, subtransaction, id, -1, attribute, std::string(before)});
+  });
+}
+
+// Writes it down first and remembers it then: an error between the two leaves an entry that the next sweep
+// finds to be about nothing.
+void Journal(JournalEntry::Kind journal_kind, Change::Kind kind, const KeyId& id, std::string_view before) {
+  const std::uint64_t xid = U64FromFullTransactionId(GetTopFullTransactionId());
+  const int slot = JournalAdd({journal_kind, false, id, MyDatabaseId, xid});
+  Remember(kind, id, nullptr, before);
+  changes->back().slot = slot;
+}
+
+// One step on the token in the session that this backend has, if it has one.
+template <class Step>
+bool Try(base::Failure* failure, Step step) {
+  return base::Contain(failure, [&] {
+    Backend* backend = ExistingBackend();
+    if (backend == nullptr) throw base::Error(base::ErrorCode::kInternal, "there is no session");
+    backend->token_keys.Forget();
+    backend->connection.BeginOperation();
+    backend->connection.Run(Level::kLogin, [&](Session& session) { step(session); });
+  });
+}
+
+void UndoInToken(Session& session, const Change& change) {
+  switch (change.kind) {
+    case Change::Kind::kMade:
+      (void)hsm::DestroyKey(session, change.id.view());
+      break;
+    case Change::Kind::kRenamed:
+      hsm::RenameKey(session, hsm::FindKey(session, {change.before, change.id.view()}), change.before);
+      break;
+    case Change::Kind::kDated:
+      hsm::SetKeyAttribute(session, hsm::FindKey(session, {"", change.id.view()}), change.attribute,
+                           change.before);
+      break;
+    case Change::Kind::kDoomed:
+      break;
+  }
+}
+
+// Why, in words for the log: a session that must be opened first is not an error of its own.
+const char* Reason(const base::Failure& failure) {
+  return failure.code == base::ErrorCode::kNeedStart ? "This backend has no session on the token."
+                                                     : failure.message;
+}
+
+void Undo(const Change& change) {
+  if (change.kind == Change::Kind::kDoomed) return;
+  base::Failure failure;
+  // A backend that ends must not hang on a token that does.
+  bool done = false;
+  if (!proc_exit_inprogress) {
+    done = Try(&failure, [&](Session& session) { UndoInToken(session, change); });
+    if (!done)
+      ereport(LOG,
+              (errmsg("trustpoint: what an aborted transaction did to a key in the token is not undone yet"),
+               errdetail_internal("%s", Reason(failure)),
+               errhint("The next function that makes, renames or destroys a key in this database does it.")));
+  }
+  if (change.slot >= 0)
+    (void)(done ? JournalRemove(change.slot, change.id) : JournalMarkAborted(change.slot, change.id));
+}
+
+void Commit(const Change& change) {
+  base::Failure failure;
+  if (change.kind == Change::Kind::kDoomed &&
+      !Try(&failure, [&](Session& session) { (void)hsm::DestroyKey(session, change.id.view()); }))
+    ereport(
+        LOG,
+        (errmsg("trustpoint: a destroyed key is still in the token"),
+         errdetail_internal("%s", Reason(failure)),
+         errhint(
+             "It is of no use to anybody; the next function that makes, renames or destroys a key in this "
+             "database destroys it.")));
+  if (change.slot >= 0) (void)JournalRemove(change.slot, change.id);
+}
+
+// The session that keys were used in is given back, unless tp_hsm_login() asked to keep it.
+void EndSession() {
+  Backend* backend = ExistingBackend();
+  if (backend == nullptr || !backend->hold_session) return;
+  backend->hold_session = false;
+  if (!backend->keep_session && !proc_exit_inprogress) backend->connection.Release();
+}
+
+}  // namespace
+
+void LockLabel(std::string_view label) {
+  // A class of its own beside those of pg_advisory_lock. Database 0: the token is everybody's.
+  const auto hash = hash_bytes_extended(reinterpret_cast<const unsigned char*>(label.data()),
+                                        static_cast<int>(label.size()), 0);
+  LOCKTAG tag;
+  SET_LOCKTAG_ADVISORY(tag, InvalidOid, static_cast<uint32>(hash >> 32), static_cast<uint32>(hash), 7);
+  (void)LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+void WillMakeKey(const KeyId& id) { Journal(JournalEntry::Kind::kMade, Change::Kind::kMade, id, {}); }
+
+void WillRenameKey(const KeyId& id, std::string_view label) {
+  Journal(JournalEntry::Kind::kRenamed, Change::Kind::kRenamed, id, label);
+}
+
+void WillSetDate(const KeyId& id, const char* attribute, std::string_view value) {
+  Remember(Change::Kind::kDated, id, attribute, value);
+}
+
+void WillDestroyKey(const KeyId& id) { Remember(Change::Kind::kDoomed, id, nullptr, {}); }
+
+bool IsDoomedHere(const KeyId& id) {
+  return changes != nullptr && std::any_of(changes->begin(), changes->end(), [&](const Change& change) {
+           return change.kind == Change::Kind::kDoomed && change.id == id;
+         });
+}
+
+void EndTokenTransaction(XactEvent event) {
+  const bool any = changes != nullptr && !changes->empty();
+  switch (event) {
+    case XACT_EVENT_PRE_PREPARE:
+      if (any)
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                 errmsg("cannot PREPARE a transaction that has made, changed or destroyed keys of the token"),
+                 errhint("Use COMMIT.")));
+      return;
+    case XACT_EVENT_COMMIT:
+      if (any)
+        for (const Change& change : *changes) Commit(change);
+      break;
+    case XACT_EVENT_ABORT:
+      if (any) std::for_each(changes->rbegin(), changes->rend(), Undo);
+      break;
+    case XACT_EVENT_PREPARE:
+      break;
+    default:
+      return;
+  }
+  if (any) changes->clear();
+  EndSession();
+}
+
+void EndTokenSubtransaction(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent) {
+  if (changes == nullptr) return;
+  if (event == SUBXACT_EVENT_COMMIT_SUB)
+    for (Change& change : *changes)
+      if (change.subtransaction == subtransaction) change.subtransaction = parent;
+  if (event != SUBXACT_EVENT_ABORT_SUB) return;
+  // Those of a subtransaction and of its children stand together at the end.
+  while (!changes->empty() && changes->back().subtransaction == subtransaction) {
+    Undo(changes->back());
+    changes->pop_back();
+  }
+}
+
+}  // namespace trustpoint::pg

@@ -1,0 +1,37 @@
+// What a transaction does to keys of the token, and the undoing of it.
+//
+// A key is made or renamed in the token at once, journalled before, and undone when the (sub)transaction
+// aborts; it is destroyed when the transaction commits. The callbacks at the ends never ereport and open no
+// session: what they cannot do is left in the journal or in tp_token_trash, and finished by the next function
+// that changes keys. KEKs never come here: they are not undone.
+#pragma once
+
+#include <string_view>
+
+#include "pg/known_keys.hpp"
+#include "pg/postgres.hpp"
+
+extern "C" {
+#include "access/xact.h"
+}
+
+namespace trustpoint::pg {
+
+// Keeps others from making, renaming or destroying a key of this label until the transaction ends.
+void LockLabel(std::string_view label);
+
+// Each is called before the token is touched, and may ereport.
+void WillMakeKey(const KeyId& id);
+void WillRenameKey(const KeyId& id, std::string_view label);  // the label that it has now
+void WillSetDate(const KeyId& id, const char* attribute,
+                 std::string_view value);  // the value that it has now
+void WillDestroyKey(const KeyId& id);
+
+// Whether this transaction will destroy the key.
+bool IsDoomedHere(const KeyId& id);
+
+// From the callbacks. Only XACT_EVENT_PRE_PREPARE may ereport.
+void EndTokenTransaction(XactEvent event);
+void EndTokenSubtransaction(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent);
+
+}  // namespace trustpoint::pg
