@@ -344,6 +344,32 @@ END
 $$;
 COMMENT ON PROCEDURE tp_reencrypt_column(regclass, name, text, int) IS 'Brings every value of a column, and of its partitions, under the active DEK of its name and the suite of trustpoint.cipher. context_expression is SQL over the row: what was given to tp_encrypt, as tp_context(''t'', ''c'', id::text). Commits after each batch_size rows, so CALL it outside of a transaction block; after a crash or a cancel CALL it again. Needs SELECT and UPDATE on the table and the capability rewrap. Values that cannot be rewrapped stay and are named. Progress: tp_reencrypt_progress.';
 
+-- ---------------------------------------------------------------- KEKs
+
+CREATE FUNCTION tp_rotate_kek(new_label text) RETURNS int
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION tp_rotate_kek(text) IS 'Makes a new KEK in the token (label: 1 to 32 bytes) and wraps every DEK by it, each opened and checked before and after. Touches no data. A KEK of that label that another database on the token has made, or an earlier call that failed, is used. The old KEK stays in the token: see tp_destroy_kek. Returns how many DEKs were wrapped.';
+
+CREATE FUNCTION tp_destroy_kek(id bytea, label text) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION tp_destroy_kek(bytea, text) IS 'DESTROYS an old KEK in the token, at once and not undone by a rollback, and its row in tp_kek. Asks for its id and its label. Refuses (55000) the newest KEK, and one that any DEK of this database is wrapped by. Other databases on the same token are not asked: what they have wrapped with it is lost, as are backups from before tp_rotate_kek. For the owner and superusers alone.';
+
+CREATE FUNCTION tp_move_to_token(module text, token text, pin_file text, environment text DEFAULT '',
+        init_args text DEFAULT '', kek_label text DEFAULT 'trustpoint-pg-kek') RETURNS int
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION tp_move_to_token(text, text, text, text, text, text) IS 'Puts every DEK under a KEK (found or made) of another token: opened in the token of the settings, wrapped and opened again in the other one, then written. The arguments are what the settings of those names shall be after the commit; a NOTICE spells them. Returns how many DEKs were wrapped. For superusers alone.';
+
+-- ---------------------------------------------------------------- recovery
+
+CREATE FUNCTION tp_export_dek(id int, recovery_public_key_pem text) RETURNS bytea
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION tp_export_dek(int, text) IS 'A DEK encrypted (RSA-OAEP-SHA-256) to the offline recovery key: an RSA key of 3072 bits or more whose SHA-256 is trustpoint.recovery_key_sha256. For tp_recover_dek, after the token is lost. For the owner and superusers alone.';
+
+CREATE FUNCTION tp_recover_dek(id int, blob bytea, key_label text DEFAULT NULL, key_file text DEFAULT NULL,
+        passphrase_file text DEFAULT NULL) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION tp_recover_dek(int, bytea, text, text, text) IS 'Brings an exported DEK back into its row, whose check value it must match, wrapped by the newest KEK; where the token lacks that one, by a new one with the label of trustpoint.kek_label. The recovery key is in the token (key_label) or in a PEM file of the server (key_file, passphrase_file), which must be as closed as a PIN file. SQLSTATE 22000: the wrong key, or not the DEK of this row. For the owner and superusers alone.';
+
 -- ---------------------------------------------------------------- privileges
 
 CREATE OR REPLACE FUNCTION tp_capability_functions(capability text) RETURNS regprocedure[]
@@ -363,8 +389,9 @@ CREATE OR REPLACE FUNCTION tp_capability_functions(capability text) RETURNS regp
         WHEN 'keys' THEN ARRAY['@extschema@.tp_setup()', '@extschema@.tp_create_dek(text,text)',
             '@extschema@.tp_rotate_dek(text,text)', '@extschema@.tp_verify_keys()', '@extschema@.tp_load_dek(text)',
             '@extschema@.tp_forget_keys()', '@extschema@.tp_disable_dek(int)', '@extschema@.tp_enable_dek(int)',
-            '@extschema@.tp_destroy_dek(int,text)', '@extschema@.tp_key_usage(regclass,name)',
-            '@extschema@.tp_column_tables(regclass,name)', '@extschema@.tp_warn_of_usage(int,text,text,bigint)']
+            '@extschema@.tp_destroy_dek(int,text)', '@extschema@.tp_rotate_kek(text)',
+            '@extschema@.tp_key_usage(regclass,name)', '@extschema@.tp_column_tables(regclass,name)',
+            '@extschema@.tp_warn_of_usage(int,text,text,bigint)']
         WHEN 'status' THEN ARRAY['@extschema@.tp_status()']
     END::regprocedure[];
 
@@ -418,6 +445,8 @@ GRANT SELECT ON tp_reencrypt_progress TO PUBLIC;
 REVOKE ALL ON tp_reencrypt_job FROM PUBLIC;
 REVOKE ALL ON ROUTINE
     tp_disable_dek(int), tp_enable_dek(int), tp_destroy_dek(int, text),
+    tp_rotate_kek(text), tp_destroy_kek(bytea, text), tp_move_to_token(text, text, text, text, text, text),
+    tp_export_dek(int, text), tp_recover_dek(int, bytea, text, text, text),
     tp_column_tables(regclass, name), tp_warn_of_usage(int, text, text, bigint), tp_key_usage(regclass, name),
     tp_needs_rewrap(bytea), tp_rewrap_problem(bytea, text), tp_take_rewrapped(bytea),
     tp_note_reencryption(regclass, name, text, bigint, bigint, bigint),

@@ -15,4 +15,11 @@ void MakeDek(pkcs11::Session& session, Kek& kek, DekRow* row);
 // another for bytes that belong to another row.
 Dek OpenDek(Kek& kek, const DekRow& row);
 
+// The same, and the DEK itself: only to wrap it anew.
+base::Secret UnwrapDek(Kek& kek, const DekRow& row);
+
+// Puts a DEK under the KEK: sets the KEK's id, the wrapped bytes and the check value of the row, opens it
+// again and compares. The row is changed when all of that has worked.
+void WrapDek(Kek& kek, base::Bytes dek, DekRow* row);
+
 }  // namespace trustpoint::keyring

@@ -3,6 +3,7 @@
 // destroyed.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "keyring/cache.hpp"
@@ -34,6 +35,15 @@ struct Backend {
   keyring::Sealer sealer;
   keyring::Opener opener;
   Rewrapped rewrapped;  // of this transaction
+
+  // While DEKs move to another token: they themselves, in locked memory, and where operations go instead of
+  // where the settings say. Both end with the function.
+  std::vector<base::Secret> moving_deks;
+  std::optional<pkcs11::Config> elsewhere;
+  void StopMoving() noexcept {
+    moving_deks.clear();
+    elsewhere.reset();
+  }
 
   hsm::KeyCache token_keys;  // by handle, while the session lives
   KnownKeys known_keys;      // by label, as the tables have them

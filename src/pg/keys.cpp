@@ -183,6 +183,14 @@ keyring::KekRow KekOf(const DekRow& row) {
   return kek;
 }
 
+keyring::KekRow NewestKek() {
+  keyring::KekRow kek;
+  if (!ReadNewestKek(&kek))
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("trustpoint is not set up"),
+                    errhint("Call tp_setup() first.")));
+  return kek;
+}
+
 void VerifyDek(const DekRow& row) {
   const keyring::KekRow kek_row = KekOf(row);
   RunOnToken(pkcs11::Level::kLogin, Gate::kForStart, [&](pkcs11::Connection& connection) {

@@ -32,6 +32,9 @@ void ForgetEncryptionLock();  // at the end of a transaction, and when a subtran
 // The row of the KEK that wrapped it.
 keyring::KekRow KekOf(const keyring::DekRow& row);
 
+// The KEK that wraps new DEKs. Raises 55000 before tp_setup.
+keyring::KekRow NewestKek();
+
 // Opens the DEK of a row on the token, past the cache and past privileges: for tp_setup.
 void VerifyDek(const keyring::DekRow& row);
 

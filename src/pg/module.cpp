@@ -38,6 +38,7 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
     backend->sealer.EndTransaction();
     backend->opener.EndTransaction();
     backend->rewrapped.Clear();
+    backend->StopMoving();
   }
 }
 
@@ -47,7 +48,10 @@ extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionI
   EndTokenSubtransaction(event, subtransaction, parent);
   if (event != SUBXACT_EVENT_ABORT_SUB) return;
   ForgetEncryptionLock();
-  if (Backend* backend = ExistingBackend()) backend->rewrapped.Clear();
+  if (Backend* backend = ExistingBackend()) {
+    backend->rewrapped.Clear();
+    backend->StopMoving();
+  }
 }
 
 }  // namespace

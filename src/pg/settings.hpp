@@ -15,6 +15,7 @@ int DekCacheTtl();               // seconds; 0: no bound
 Audit AuditLevel();
 const char* KekLabel();
 const char* SoPinFile();
+const char* RecoveryKeySha256();
 // May throw: for use inside a body.
 pkcs11::Config CurrentConfig();
 

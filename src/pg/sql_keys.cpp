@@ -59,14 +59,6 @@ std::uint32_t FreshDekId() {
   }
 }
 
-KekRow NewestKek() {
-  KekRow kek;
-  if (!ReadNewestKek(&kek))
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("trustpoint is not set up"),
-                    errhint("Call tp_setup() first.")));
-  return kek;
-}
-
 std::uint32_t CreateDek(const KekRow& kek_row, Purpose purpose, std::string_view name) {
   DekRow row{};
   row.id = FreshDekId();

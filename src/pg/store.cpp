@@ -41,9 +41,12 @@ void InsertKek(const keyring::KekRow& row) {
   Oid types[] = {BYTEAOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID};
   Datum values[] = {BytesValue(row.id), TextValue(row.label), TextValue(row.token_serial),
                     TextValue(row.use == keyring::KekUse::kWrap ? "wrap" : "encrypt"), BytesValue(row.probe)};
-  Execute(psprintf("INSERT INTO %s (id, label, token_serial, use, probe) VALUES ($1, $2, $3, $4, $5)",
-                   QualifiedName(KnownTables().kek)),
-          5, types, values);
+  const char* table = QualifiedName(KnownTables().kek);
+  Execute(
+      psprintf("INSERT INTO %s (id, label, token_serial, use, probe, created_at) SELECT $1, $2, $3, $4, $5,"
+               " greatest(clock_timestamp(), max(created_at) + interval '1 us') FROM %s",
+               table, table),
+      5, types, values);
 }
 
 void InsertDek(const keyring::DekRow& row) {
@@ -87,6 +90,26 @@ void DestroyDek(std::uint32_t id) {
                    " WHERE id = $1",
                    QualifiedName(KnownTables().dek)),
           1, types, values);
+}
+
+void UpdateDekKey(const keyring::DekRow& before, const keyring::DekRow& row) {
+  Oid types[] = {INT4OID, BYTEAOID, BYTEAOID, BYTEAOID, BYTEAOID};
+  Datum values[] = {Int32GetDatum(static_cast<int32>(row.id)), BytesValue(row.kek_id),
+                    BytesValue(row.wrapped), BytesValue(row.check_value), BytesValue(before.wrapped)};
+  const uint64 rows = Execute(psprintf("UPDATE %s SET kek_id = $2, wrapped = $3, check_value = $4"
+                                       " WHERE id = $1 AND wrapped = $5",
+                                       QualifiedName(KnownTables().dek)),
+                              5, types, values);
+  if (rows != 1)  // an older snapshot does not see it, or it was written past these functions
+    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                    errmsg("DEK %u (%s) was changed by another transaction", row.id, row.name),
+                    errhint("Repeat the transaction.")));
+}
+
+void DeleteKek(const keyring::KekId& id) {
+  Oid types[] = {BYTEAOID};
+  Datum values[] = {BytesValue(id)};
+  Execute(psprintf("DELETE FROM %s WHERE id = $1", QualifiedName(KnownTables().kek)), 1, types, values);
 }
 
 void StoreReencryption(const Reencryption& job) {

@@ -17,6 +17,7 @@ void BeginKeyChange(FunctionCallInfo fcinfo, const char* function);
 // it, and refuses a transaction that has encrypted itself. Readers go on. Returns whether it had to wait.
 bool BeginKeyRemoval(FunctionCallInfo fcinfo, const char* function);
 
+// The row is newer than every other, so that this KEK wraps new DEKs.
 void InsertKek(const keyring::KekRow& row);
 // The row is active, and newer than every other of its purpose and name.
 void InsertDek(const keyring::DekRow& row);
@@ -25,6 +26,9 @@ void RetireDeks(envelope::Purpose purpose, std::string_view name);
 void UpdateDekState(std::uint32_t id, keyring::DekState state);
 // Destroyed: the wrapped bytes go, the row stays.
 void DestroyDek(std::uint32_t id);
+// The same DEK wrapped anew: KEK, wrapped bytes and check value. before: the row as it was read.
+void UpdateDekKey(const keyring::DekRow& before, const keyring::DekRow& row);
+void DeleteKek(const keyring::KekId& id);
 
 // A row of tp_reencrypt_job: what tp_reencrypt_column of this backend is about.
 struct Reencryption {
