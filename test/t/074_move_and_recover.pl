@@ -66,7 +66,7 @@ is(ask($session, $move), 3, 'moved');
 append_to_file($node->data_dir . '/moved.conf', $first . $settings =~ s/^\Q$first\E//r);
 like(try_sql($node, 'postgres', $all), qr/^42704: the KEK "trustpoint-pg-kek" is not in the token/, 'before the reload');
 $node->reload;
-ok($node->poll_query_until('postgres', q{LOAD 'trustpoint'; SELECT current_setting('trustpoint.token') = 'other'}), 'after it');
+ok($node->poll_query_until('postgres', q{LOAD 'trustpoint'; SELECT current_setting('trustpoint.token') = 'other'}, "LOAD\nt"), 'after it');
 for my $where ('an open session', 'a new one', 'after a restart') {
     if ($where eq 'after a restart') { $session->quit; $node->restart; $session = session($node); }
     is($where eq 'a new one' ? try_sql($node, 'postgres', $all) : ask($session, $all), $plain, "moved: $where");
@@ -95,7 +95,8 @@ my $pem = slurp_file("$key.pub");
 my $hash = $node->safe_psql('postgres', "SELECT encode(sha256(pg_read_binary_file('$key.der')), 'hex')");
 $node->append_conf('postgresql.conf', "trustpoint.recovery_key_sha256 = '$hash'\n");
 $node->reload;
-$node->poll_query_until('postgres', qq{LOAD 'trustpoint'; SELECT current_setting('trustpoint.recovery_key_sha256') = '$hash'});
+$node->poll_query_until('postgres', qq{LOAD 'trustpoint'; SELECT current_setting('trustpoint.recovery_key_sha256') = '$hash'},
+    "LOAD\nt");
 is(try_sql($node, 'postgres', "CREATE TABLE exported AS SELECT id, tp_export_dek(id, '$pem') AS blob FROM tp_keyring"), '',
     'all DEKs are exported');
 my %blob = map { split /\|/ } split /\n/, $node->safe_psql('postgres', q{SELECT id, blob FROM exported});
