@@ -16,7 +16,8 @@ SELECT signature,
        CASE proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END AS parallel,
        procost AS cost, proconfig AS settings
     FROM function ORDER BY signature COLLATE "C";
--- STRICT would lose a secret, LEAKPROOF would show one, SECURITY DEFINER would hide the caller: none is.
+-- STRICT would lose a secret, LEAKPROOF would show one, SECURITY DEFINER would hide the caller: none is, but for the one that
+-- notes progress for whoever re-encrypts.
 SELECT proname FROM function WHERE proisstrict OR proleakproof OR prosecdef;
 -- What needs a key is never IMMUTABLE: the planner would fold the plaintext into plans and indexes.
 SELECT proname FROM function WHERE provolatile = 'i' ORDER BY 1;
@@ -35,7 +36,8 @@ SELECT length(obj_description((SELECT oid FROM pg_extension WHERE extname = 'tru
 -- The tables: column by column, as src/pg reads them by number.
 SELECT relname, attnum, attname, format_type(atttypid, atttypmod) AS type, attnotnull AS not_null, collname
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid LEFT JOIN pg_collation ON pg_collation.oid = attcollation
-    WHERE relname IN ('tp_dek', 'tp_kek', 'tp_dek_grant', 'tp_keyring', 'tp_token_key', 'tp_token_trash', 'tp_key_grant') AND attnum > 0 ORDER BY relname, attnum;
+    WHERE relname IN ('tp_dek', 'tp_kek', 'tp_dek_grant', 'tp_keyring', 'tp_token_key', 'tp_token_trash', 'tp_key_grant',
+        'tp_reencrypt_job', 'tp_reencrypt_progress') AND attnum > 0 ORDER BY relname, attnum;
 SELECT conrelid::regclass AS table, contype, pg_get_constraintdef(oid) AS constraint
     FROM pg_constraint WHERE conrelid IN (SELECT objid FROM member WHERE classid = 'pg_class'::regclass)
       AND contype IN ('p', 'c', 'f') ORDER BY conrelid::regclass::text COLLATE "C", contype, pg_get_constraintdef(oid) COLLATE "C";

@@ -36,6 +36,9 @@ class CleanErrors {
 // The digest of our library context, fetched once.
 const EVP_MD* FetchedDigest(Hash hash);
 
+// label: of OAEP.
+bool SetRsaPadding(EVP_PKEY_CTX* context, RsaPadding padding, base::Bytes label);
+
 // Throws kInvalidArgument for a curve that is not on the list.
 Curve CurveOf(const EVP_PKEY* key);
 

@@ -137,4 +137,22 @@ PrivateKey ReadPrivateKey(std::string_view pem, std::optional<base::Bytes> passp
   return taken;
 }
 
+Secret DecryptWithPem(std::string_view pem, std::optional<base::Bytes> passphrase, RsaPadding padding,
+                      base::Bytes ciphertext, base::Bytes label) {
+  const CleanErrors errors;
+  const Key key = ReadPem(pem, passphrase);
+  if (EVP_PKEY_is_a(key.get(), "RSA") != 1) ThrowNoKey("the private key is not RSA");
+  const Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free> context(
+      EVP_PKEY_CTX_new_from_pkey(Library(), key.get(), nullptr));
+  if (context == nullptr || EVP_PKEY_decrypt_init(context.get()) != 1 ||
+      !SetRsaPadding(context.get(), padding, label))
+    ThrowOpenSsl("could not decrypt by RSA");
+  Secret block(static_cast<std::size_t>(EVP_PKEY_get_size(key.get())));
+  std::size_t size = block.size();
+  if (EVP_PKEY_decrypt(context.get(), block.bytes().data(), &size, ciphertext.data(), ciphertext.size()) != 1)
+    throw Error(ErrorCode::kAuthenticationFailed,
+                "decryption failed: wrong key, wrong padding or changed bytes");
+  return Secret(block.view().first(size));
+}
+
 }  // namespace trustpoint::crypto

@@ -28,4 +28,9 @@ struct PrivateKey {
 // list, numbers that do not belong together.
 PrivateKey ReadPrivateKey(std::string_view pem, std::optional<base::Bytes> passphrase);
 
+// RSA decryption in this process, by a key that is in no token. label: of OAEP. Throws kInvalidArgument as
+// above and for a key that is not RSA, kAuthenticationFailed for whatever does not decrypt.
+base::Secret DecryptWithPem(std::string_view pem, std::optional<base::Bytes> passphrase, RsaPadding padding,
+                            base::Bytes ciphertext, base::Bytes label);
+
 }  // namespace trustpoint::crypto

@@ -55,13 +55,6 @@ EVP_PKEY* FromParameters(const char* type, OSSL_PARAM_BLD* builder) {
   return key;
 }
 
-bool SetPadding(EVP_PKEY_CTX* context, RsaPadding padding) {
-  if (padding == RsaPadding::kPkcs1) return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) == 1;
-  const EVP_MD* hash = FetchedDigest(OaepHash(padding));
-  return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) == 1 &&
-         EVP_PKEY_CTX_set_rsa_oaep_md(context, hash) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md(context, hash) == 1;
-}
-
 bool SetScheme(EVP_PKEY_CTX* context, SignatureAlgorithm algorithm) {
   const EVP_MD* hash = FetchedDigest(algorithm.hash);
   if (EVP_PKEY_CTX_set_signature_md(context, hash) != 1) return false;
@@ -111,6 +104,20 @@ PublicKey::PublicKey(evp_pkey_st* key) : key_(key) {
 }
 
 PublicKey::~PublicKey() = default;
+
+bool SetRsaPadding(EVP_PKEY_CTX* context, RsaPadding padding, base::Bytes label) {
+  if (padding == RsaPadding::kPkcs1) return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) == 1;
+  const EVP_MD* hash = FetchedDigest(OaepHash(padding));
+  if (EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) != 1 ||
+      EVP_PKEY_CTX_set_rsa_oaep_md(context, hash) != 1 || EVP_PKEY_CTX_set_rsa_mgf1_md(context, hash) != 1)
+    return false;
+  if (label.empty()) return true;
+  void* copy = OPENSSL_memdup(label.data(), label.size());  // the context's, once it has taken it
+  if (copy != nullptr && EVP_PKEY_CTX_set0_rsa_oaep_label(context, copy, static_cast<int>(label.size())) == 1)
+    return true;
+  OPENSSL_free(copy);
+  return false;
+}
 
 PublicKey PublicKey::FromPem(std::string_view pem) {
   const CleanErrors errors;
@@ -186,7 +193,7 @@ bool PublicKey::Verify(SignatureAlgorithm algorithm, const Digest& digest, base:
                          digest.size) == 1;
 }
 
-std::vector<std::uint8_t> PublicKey::Encrypt(RsaPadding padding, base::Bytes data) const {
+std::vector<std::uint8_t> PublicKey::Encrypt(RsaPadding padding, base::Bytes data, base::Bytes label) const {
   if (type_ != KeyType::kRsa)
     throw Error(ErrorCode::kInvalidArgument, "an EC key does not encrypt", {}, "Use an RSA key.");
   const std::size_t most = MaxRsaPlaintext(padding, bits_);
@@ -202,7 +209,7 @@ std::vector<std::uint8_t> PublicKey::Encrypt(RsaPadding padding, base::Bytes dat
   const Context context = ContextFor(key_.get());
   std::vector<std::uint8_t> out((bits_ + 7) / 8);
   std::size_t size = out.size();
-  if (EVP_PKEY_encrypt_init(context.get()) != 1 || !SetPadding(context.get(), padding) ||
+  if (EVP_PKEY_encrypt_init(context.get()) != 1 || !SetRsaPadding(context.get(), padding, label) ||
       EVP_PKEY_encrypt(context.get(), out.data(), &size, data.empty() ? &kNothing : data.data(),
                        data.size()) != 1)
     ThrowOpenSsl("RSA encryption failed");

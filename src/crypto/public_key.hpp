@@ -43,8 +43,8 @@ class PublicKey {
   // algorithm is not for this type of key. PSS: any length of salt; ECDSA: DER.
   bool Verify(SignatureAlgorithm algorithm, const Digest& digest, base::Bytes signature) const;
 
-  // Throws kInvalidArgument for an EC key, and kTooLarge for data over MaxRsaPlaintext.
-  std::vector<std::uint8_t> Encrypt(RsaPadding padding, base::Bytes data) const;
+  // Throws kInvalidArgument for an EC key, and kTooLarge for data over MaxRsaPlaintext. label: of OAEP.
+  std::vector<std::uint8_t> Encrypt(RsaPadding padding, base::Bytes data, base::Bytes label = {}) const;
 
   const evp_pkey_st* get() const noexcept { return key_.get(); }  // for src/crypto alone
 

@@ -33,13 +33,13 @@ constexpr Prefix kPrefixes[] = {
      19},
 };
 
-int Unpad(RsaPadding padding, base::Bytes block, base::MutableBytes out) {
+int Unpad(RsaPadding padding, base::Bytes block, base::MutableBytes out, base::Bytes label) {
   const int size = static_cast<int>(block.size());
   if (padding == RsaPadding::kPkcs1)
     return RSA_padding_check_PKCS1_type_2(out.data(), size, block.data(), size, size);
   const EVP_MD* hash = FetchedDigest(OaepHash(padding));
-  return RSA_padding_check_PKCS1_OAEP_mgf1(out.data(), size, block.data(), size, size, nullptr, 0, hash,
-                                           hash);
+  return RSA_padding_check_PKCS1_OAEP_mgf1(out.data(), size, block.data(), size, size, label.data(),
+                                           static_cast<int>(label.size()), hash, hash);
 }
 
 }  // namespace
@@ -51,10 +51,11 @@ std::size_t WriteDigestInfo(const Digest& digest, base::MutableBytes out) noexce
   return prefix.size + digest.size;
 }
 
-std::optional<std::size_t> UnpadRsaBlock(RsaPadding padding, base::Bytes block, base::MutableBytes out) {
+std::optional<std::size_t> UnpadRsaBlock(RsaPadding padding, base::Bytes block, base::MutableBytes out,
+                                         base::Bytes label) {
   if (out.size() < block.size()) throw base::Error(base::ErrorCode::kInternal, "no room for an RSA block");
   const CleanErrors errors;
-  const int size = block.empty() ? -1 : Unpad(padding, block, out);
+  const int size = block.empty() ? -1 : Unpad(padding, block, out, label);
   if (size >= 0) {
     base::Wipe(out.subspan(static_cast<std::size_t>(size)));
     return static_cast<std::size_t>(size);

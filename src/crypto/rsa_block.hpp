@@ -15,7 +15,9 @@ inline constexpr std::size_t kMaxDigestInfoSize = 19 + kMaxHashSize;
 std::size_t WriteDigestInfo(const Digest& digest, base::MutableBytes out) noexcept;
 
 // Takes the padding off a decrypted block, by OpenSSL's checks, which take the same time for every content.
-// block: as long as the modulus; out: as long as block. nullopt for every fault alike; out is then wiped.
-std::optional<std::size_t> UnpadRsaBlock(RsaPadding padding, base::Bytes block, base::MutableBytes out);
+// block: as long as the modulus; out: as long as block; label: of OAEP. nullopt for every fault alike; out is
+// then wiped.
+std::optional<std::size_t> UnpadRsaBlock(RsaPadding padding, base::Bytes block, base::MutableBytes out,
+                                         base::Bytes label = {});
 
 }  // namespace trustpoint::crypto

@@ -50,9 +50,10 @@ Way WayFor(Session& session, RsaPadding padding) {
 }
 
 std::size_t DecryptByToken(Session& session, const TokenKey& key, RsaPadding padding, base::Bytes ciphertext,
-                           base::MutableBytes out) {
+                           base::MutableBytes out, base::Bytes label) {
   const crypto::Hash hash = crypto::OaepHash(padding);
-  CK_RSA_PKCS_OAEP_PARAMS parameters = {MechanismOf(hash), MaskOf(hash), CKZ_DATA_SPECIFIED, nullptr, 0};
+  CK_RSA_PKCS_OAEP_PARAMS parameters = {MechanismOf(hash), MaskOf(hash), CKZ_DATA_SPECIFIED,
+                                        const_cast<std::uint8_t*>(label.data()), label.size()};
   const std::string name = "CKM_RSA_PKCS_OAEP with " + UpperName(hash);
   pkcs11::NamedMechanism mechanism = {{CKM_RSA_PKCS, nullptr, 0}};
   if (padding != RsaPadding::kPkcs1) mechanism = {{CKM_RSA_PKCS_OAEP, &parameters, sizeof parameters}, name};
@@ -62,14 +63,14 @@ std::size_t DecryptByToken(Session& session, const TokenKey& key, RsaPadding pad
 }
 
 std::size_t DecryptRaw(Session& session, const TokenKey& key, RsaPadding padding, base::Bytes ciphertext,
-                       base::MutableBytes out) {
+                       base::MutableBytes out, base::Bytes label) {
   base::Secret raw(kMaxRsaBlockSize), block(ciphertext.size());
   const auto size =
       pkcs11::DecryptOnce(session, {{CKM_RSA_X_509, nullptr, 0}}, key.secret, ciphertext, raw.bytes());
   if (!size || *size > block.size()) ThrowNotDecrypted();
   // Some modules leave the zeros at the front out.
   base::Copy(block.bytes().last(*size), raw.view().first(*size));
-  const auto length = crypto::UnpadRsaBlock(padding, block.view(), out);
+  const auto length = crypto::UnpadRsaBlock(padding, block.view(), out, label);
   if (!length) ThrowNotDecrypted();
   return *length;
 }
@@ -77,13 +78,13 @@ std::size_t DecryptRaw(Session& session, const TokenKey& key, RsaPadding padding
 }  // namespace
 
 std::size_t RsaDecrypt(Session& session, const TokenKey& key, RsaPadding padding, base::Bytes ciphertext,
-                       base::MutableBytes out) {
+                       base::MutableBytes out, base::Bytes label) {
   CheckDecrypts(key);
   if (out.size() < kMaxRsaBlockSize) throw Error(ErrorCode::kInternal, "no room for an RSA plaintext");
   const Way way = WayFor(session, padding);
   if (ciphertext.size() != (key.bits + 7) / 8 || ciphertext.size() > kMaxRsaBlockSize) ThrowNotDecrypted();
-  return way == Way::kOwn ? DecryptByToken(session, key, padding, ciphertext, out)
-                          : DecryptRaw(session, key, padding, ciphertext, out);
+  return way == Way::kOwn ? DecryptByToken(session, key, padding, ciphertext, out, label)
+                          : DecryptRaw(session, key, padding, ciphertext, out, label);
 }
 
 }  // namespace trustpoint::hsm

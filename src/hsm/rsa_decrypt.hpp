@@ -13,8 +13,8 @@ inline constexpr std::size_t kMaxRsaBlockSize = 2048;
 
 // Writes the plaintext to out, which has room for kMaxRsaBlockSize, and returns its size. Throws
 // kInvalidArgument: not an RSA key that decrypts; kAuthenticationFailed: one error for everything that is
-// wrong with the ciphertext; kTokenRefused, naming the mechanism: the token cannot do it.
+// wrong with the ciphertext; kTokenRefused, naming the mechanism: the token cannot do it. label: of OAEP.
 std::size_t RsaDecrypt(pkcs11::Session& session, const TokenKey& key, crypto::RsaPadding padding,
-                       base::Bytes ciphertext, base::MutableBytes out);
+                       base::Bytes ciphertext, base::MutableBytes out, base::Bytes label = {});
 
 }  // namespace trustpoint::hsm

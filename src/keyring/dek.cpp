@@ -25,19 +25,7 @@ void MixRandom(pkcs11::Session& session, base::MutableBytes dek) {
   crypto::HkdfSha256(seed.view().first(size), "trustpoint dek v1", dek);
 }
 
-std::string Named(const DekRow& row) {
-  return "DEK " + std::to_string(row.id) + " (" + std::string(row.name_view()) + ")";
-}
-
-}  // namespace
-
-void MakeDek(pkcs11::Session& session, Kek& kek, DekRow* row) {
-  base::Secret dek(envelope::kDekSize);
-  MixRandom(session, dek.bytes());
-  AdoptDek(kek, dek.view(), row);
-}
-
-void AdoptDek(Kek& kek, base::Bytes dek, DekRow* row) {
+void Wrap(Kek& kek, base::Bytes dek, DekRow* row) {
   row->kek_id = kek.id();
   const Binding binding = BindingOf(*row);
   base::Secret payload(envelope::kPayloadSize);
@@ -47,11 +35,25 @@ void AdoptDek(Kek& kek, base::Bytes dek, DekRow* row) {
   row->check_value = CheckValue(dek, binding);
 }
 
+std::string Named(const DekRow& row) {
+  return "DEK " + std::to_string(row.id) + " (" + std::string(row.name_view()) + ")";
+}
+
+}  // namespace
+
+void MakeDek(pkcs11::Session& session, Kek& kek, DekRow* row) {
+  base::Secret dek(envelope::kDekSize);
+  MixRandom(session, dek.bytes());
+  Wrap(kek, dek.view(), row);
+}
+
 bool IsDekOf(const DekRow& row, base::Bytes dek) {
   return crypto::ConstantTimeEqual(CheckValue(dek, BindingOf(row)), row.check_value);
 }
 
-Dek OpenDek(Kek& kek, const DekRow& row) {
+Dek OpenDek(Kek& kek, const DekRow& row) { return Dek(row.purpose, UnwrapDek(kek, row).view()); }
+
+base::Secret UnwrapDek(Kek& kek, const DekRow& row) {
   const base::Secret payload = kek.Unwrap(row.wrapped);
   if (payload.size() != envelope::kPayloadSize)
     throw Error(ErrorCode::kDamagedKey, "the wrapped key of " + Named(row) + " is damaged",
@@ -66,7 +68,15 @@ Dek OpenDek(Kek& kek, const DekRow& row) {
   if (!crypto::ConstantTimeEqual(CheckValue(dek, binding), row.check_value))
     throw Error(ErrorCode::kDamagedKey, "the check value of " + Named(row) + " does not match its key", {},
                 "Restore this row of tp_dek from a backup.");
-  return Dek(row.purpose, dek);
+  return base::Secret(dek);
+}
+
+void WrapDek(Kek& kek, base::Bytes dek, DekRow* row) {
+  DekRow changed = *row;
+  Wrap(kek, dek, &changed);
+  if (!crypto::ConstantTimeEqual(UnwrapDek(kek, changed).view(), dek))
+    throw Error(ErrorCode::kInternal, "the token gave back another key than it wrapped");
+  *row = changed;
 }
 
 }  // namespace trustpoint::keyring

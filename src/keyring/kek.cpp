@@ -198,7 +198,7 @@ base::Secret Kek::Unwrap(base::Bytes wrapped) {
 
 KekRow FindOrCreateKek(pkcs11::Session& session, std::string_view label, std::string_view serial) {
   if (label.empty() || label.size() > kMaxLabelSize)
-    throw Error(ErrorCode::kInvalidArgument, "trustpoint.kek_label must be 1 to 32 bytes long");
+    throw Error(ErrorCode::kInvalidArgument, "the label of a KEK must be 1 to 32 bytes long");
   const auto found = Matching(session, {}, label);
   if (found.size() > 1) ThrowAmbiguous(label);
   if (found.size() == 1) {
@@ -227,6 +227,17 @@ KekRow FindOrCreateKek(pkcs11::Session& session, std::string_view label, std::st
     session.api()->C_DestroyObject(session.handle(), handle);  // nothing was wrapped with it yet
     throw;
   }
+}
+
+bool DestroyKek(pkcs11::Session& session, const KekRow& row) {
+  Template by_id;
+  by_id.Add(CKA_CLASS, CK_ULONG{CKO_SECRET_KEY}).Add(CKA_ID, base::Bytes(row.id));
+  const auto found = pkcs11::Find(session, by_id, 2);
+  if (found.size() > 1) ThrowAmbiguous(row.label);
+  if (found.empty()) return false;
+  session.MarkSent();
+  pkcs11::Destroy(session, found[0]);
+  return true;
 }
 
 }  // namespace trustpoint::keyring

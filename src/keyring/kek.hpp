@@ -40,4 +40,7 @@ class Kek {
 // is destroyed first.
 KekRow FindOrCreateKek(pkcs11::Session& session, std::string_view label, std::string_view serial);
 
+// Destroys the KEK of the row in the token. False: it is not there. Throws kExists as the constructor of Kek.
+bool DestroyKek(pkcs11::Session& session, const KekRow& row);
+
 }  // namespace trustpoint::keyring

@@ -3,6 +3,7 @@
 // destroyed.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "hsm/listing.hpp"
@@ -16,6 +17,12 @@
 #include "pkcs11/connection.hpp"
 
 namespace trustpoint::pg {
+
+// The last value that tp_rewrap_problem found none with, and what it is rewrapped: ciphertext alone.
+struct Rewrapped {
+  std::vector<std::uint8_t> value, result;
+  void Clear() noexcept { value.clear(); }
+};
 
 struct Backend {
   Backend();
@@ -34,6 +41,16 @@ struct Backend {
   keyring::Opener opener;
   keyring::TpsecCipher tpsec;
   keyring::Indexer indexer;
+  Rewrapped rewrapped;  // of this transaction
+
+  // While DEKs move to another token: they themselves, in locked memory, and where operations go instead of
+  // where the settings say. Both end with the function.
+  std::vector<base::Secret> moving_deks;
+  std::optional<pkcs11::Config> elsewhere;
+  void StopMoving() noexcept {
+    moving_deks.clear();
+    elsewhere.reset();
+  }
 
   hsm::KeyCache token_keys;  // by handle, while the session lives
   KnownKeys known_keys;      // by label, as the tables have them

@@ -1,17 +1,12 @@
 #include "pg/keys.hpp"
 
-#include <ctime>
-
-#include "keyring/dek.hpp"
-#include "pg/audit.hpp"
+#include "pg/backend.hpp"
+#include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
-#include "pg/gate.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_cache.hpp"
-#include "pg/token.hpp"
 
 extern "C" {
-#include "storage/lmgr.h"
 #include "utils/inval.h"
 }
 
@@ -21,16 +16,6 @@ namespace {
 using keyring::CachedDek;
 using keyring::DekRow;
 using keyring::DekState;
-
-bool encryption_locked = false;
-
-constexpr const char* kCapabilityNames[] = {"encrypt", "decrypt", "rewrap", "search"};
-
-std::int64_t Now() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return now.tv_sec;
-}
 
 // Reads the rows of all opened DEKs again and lets go of those that nothing vouches for any more.
 void RereadRows(Backend& backend) {
@@ -53,6 +38,24 @@ void RereadRows(Backend& backend) {
 CachedDek* Remember(const DekRow& row) {
   CachedDek* entry = nullptr;
   Run([&] { entry = ThisBackend().deks.Update(row); });
+  return entry;
+}
+
+// nullptr: there is no such row.
+CachedDek* EntryForId(std::uint32_t id) {
+  if (CachedDek* entry = ThisBackend().deks.ById(id)) return entry;
+  DekRow row;
+  return ReadDek(id, &row) ? Remember(row) : nullptr;
+}
+
+// nullptr: none is active; *exists tells whether there is any.
+CachedDek* ActiveEntry(envelope::Purpose purpose, std::string_view name, bool* exists) {
+  *exists = true;
+  if (CachedDek* entry = ThisBackend().deks.Active(purpose, name)) return entry;
+  DekRow row;
+  if (!ReadActiveDek(purpose, name, &row, exists)) return nullptr;
+  CachedDek* entry = Remember(row);
+  Run([&] { ThisBackend().deks.SetActive(entry); });
   return entry;
 }
 
@@ -103,20 +106,6 @@ void RequireUsable(const DekVersions& versions, envelope::Purpose purpose) {
                   errhint("A disabled one can be enabled again with tp_enable_dek.")));
 }
 
-void UnwrapOnToken(CachedDek* entry) {
-  const DekRow& row = entry->row;
-  const keyring::KekRow kek_row = KekOf(row);
-  RunOnToken(pkcs11::Level::kLogin, Gate::kForStart, [&](pkcs11::Connection& connection) {
-    connection.Run(pkcs11::Level::kLogin, [&](pkcs11::Session& session) {
-      keyring::Kek kek(session, kek_row);
-      entry->dek.emplace(keyring::OpenDek(kek, row));
-      ThisBackend().unknown_kek_attributes = kek.unknown_attributes();
-    });
-  });
-  entry->opened_at = Now();
-  AuditKey("open_dek", row.name, row.id);
-}
-
 [[noreturn]] void RaiseUnusable(const DekRow& row) {
   ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                   errmsg("DEK %u (%s) is %s", row.id, row.name, StateName(row.state)),
@@ -137,26 +126,21 @@ void RefreshKeys(FunctionCallInfo fcinfo) {
     FindTables(fcinfo);
     RereadRows(backend);
   }
-  if (DekCacheTtl() > 0) backend.deks.Expire(Now() - DekCacheTtl());
+  if (DekCacheTtl() > 0) backend.deks.Expire(MonotonicSeconds() - DekCacheTtl());
 }
 
 const CachedDek* DekForName(envelope::Purpose purpose, std::string_view name, Capability capability) {
-  CachedDek* entry = ThisBackend().deks.Active(purpose, name);
+  bool exists;
+  CachedDek* entry = ActiveEntry(purpose, name, &exists);
   if (entry == nullptr) {
-    DekRow row;
-    bool exists;
-    if (!ReadActiveDek(purpose, name, &row, &exists)) {
-      const int size = static_cast<int>(name.size());
-      if (exists)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("no DEK named \"%.*s\" is active", size, name.data()),
-                        purpose == envelope::Purpose::kTpsec
-                            ? errhint("Enable it with tp_enable_dek, or bring it in anew by tp_import_dek.")
-                            : errhint("Make a new version with tp_rotate_dek.")));
-      RaiseNoDek(purpose, name);
-    }
-    entry = Remember(row);
-    Run([&] { ThisBackend().deks.SetActive(entry); });
+    const int size = static_cast<int>(name.size());
+    if (exists)
+      ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                      errmsg("no DEK named \"%.*s\" is active", size, name.data()),
+                      purpose == envelope::Purpose::kTpsec
+                          ? errhint("Enable it with tp_enable_dek, or bring it in anew by tp_import_dek.")
+                          : errhint("Make a new version with tp_rotate_dek.")));
+    RaiseNoDek(purpose, name);
   }
   RequireCapability(entry, capability);
   OpenDek(entry);
@@ -164,15 +148,11 @@ const CachedDek* DekForName(envelope::Purpose purpose, std::string_view name, Ca
 }
 
 const CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id, Capability capability) {
-  CachedDek* entry = ThisBackend().deks.ById(id);
-  if (entry == nullptr) {
-    DekRow row;
-    if (!ReadDek(id, &row))
-      ereport(ERROR,
-              (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no DEK with id %u in this database", id),
-               errhint("The value comes from another database, or tp_dek was not restored with it.")));
-    entry = Remember(row);
-  }
+  CachedDek* entry = EntryForId(id);
+  if (entry == nullptr)
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no DEK with id %u in this database", id),
+             errhint("The value comes from another database, or tp_dek was not restored with it.")));
   if (entry->row.purpose != purpose)
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("DEK %u is not for values of this kind", id),
                     errdetail("Its purpose is \"%s\".", envelope::PurposeName(entry->row.purpose))));
@@ -199,64 +179,15 @@ DekVersions VersionsOfPurpose(envelope::Purpose purpose) {
   return found;
 }
 
-bool MayUse(CachedDek* entry, Capability capability) {
-  if (capability == Capability::kLoad) return true;
-  const auto index = static_cast<std::size_t>(capability);
-  const Oid role = GetUserId();
-  if (entry->allowed_role[index] == role) return true;
-  if (!RoleMayUse(role, kCapabilityNames[index], entry->row.name_view())) return false;
-  entry->allowed_role[index] = role;
-  return true;
+const DekRow* RowForId(std::uint32_t id) {
+  const CachedDek* entry = EntryForId(id);
+  return entry != nullptr ? &entry->row : nullptr;
 }
 
-void RequireCapability(CachedDek* entry, Capability capability) {
-  if (MayUse(entry, capability)) return;
-  const char* name = kCapabilityNames[static_cast<std::size_t>(capability)];
-  const char* role = GetUserNameFromId(GetUserId(), false);
-  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                  errmsg("role \"%s\" may not %s with DEK \"%s\"", role, name, entry->row.name),
-                  errhint("Ask for: SELECT tp_grant('%s', '%s', '%s');", role, name, entry->row.name)));
-}
-
-void OpenDek(CachedDek* entry) {
-  if (entry->dek || TakeSharedDek(entry)) return;
-  if (!SharedCacheIsOn()) {
-    UnwrapOnToken(entry);
-    return;
-  }
-  // Many that start at once make one login between them.
-  TakeTurn();
-  if (!TakeSharedDek(entry)) {
-    UnwrapOnToken(entry);
-    OfferSharedDek(*entry);
-  }
-  DropTurn();
-}
-
-void LockForEncryption() {
-  if (encryption_locked) return;
-  LockRelationOid(KnownTables().dek, RowShareLock);
-  encryption_locked = true;
-}
-
-void ForgetEncryptionLock() { encryption_locked = false; }
-
-keyring::KekRow KekOf(const DekRow& row) {
-  keyring::KekRow kek;
-  if (!ReadKek(row.kek_id, &kek))
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the KEK of DEK %u is not in tp_kek", row.id),
-                    errhint("Restore tp_kek together with tp_dek.")));
-  return kek;
-}
-
-void VerifyDek(const DekRow& row) {
-  const keyring::KekRow kek_row = KekOf(row);
-  RunOnToken(pkcs11::Level::kLogin, Gate::kForStart, [&](pkcs11::Connection& connection) {
-    connection.Run(pkcs11::Level::kLogin, [&](pkcs11::Session& session) {
-      keyring::Kek kek(session, kek_row);
-      (void)keyring::OpenDek(kek, row);
-    });
-  });
+const DekRow* ActiveRow(envelope::Purpose purpose, std::string_view name) {
+  bool exists;
+  const CachedDek* entry = ActiveEntry(purpose, name, &exists);
+  return entry != nullptr ? &entry->row : nullptr;
 }
 
 }  // namespace trustpoint::pg

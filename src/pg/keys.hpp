@@ -35,6 +35,12 @@ bool MayUse(keyring::CachedDek* dek, Capability capability);
 void RequireCapability(keyring::CachedDek* dek, Capability capability);
 // From the shared cache or on the token, unless it is open already.
 void OpenDek(keyring::CachedDek* dek);
+// The same rows alone: no token, no right, and nullptr where there is none.
+const keyring::DekRow* RowForId(std::uint32_t id);
+const keyring::DekRow* ActiveRow(envelope::Purpose purpose, std::string_view name);
+
+// The clock of CachedDek::opened_at.
+std::int64_t MonotonicSeconds();
 
 // Keeps a DEK from being disabled or destroyed while this transaction may still write values under it.
 void LockForEncryption();
@@ -42,6 +48,9 @@ void ForgetEncryptionLock();  // at the end of a transaction, and when a subtran
 
 // The row of the KEK that wrapped it.
 keyring::KekRow KekOf(const keyring::DekRow& row);
+
+// The KEK that wraps new DEKs. Raises 55000 before tp_setup.
+keyring::KekRow NewestKek();
 
 // Opens the DEK of a row on the token, past the cache and past privileges: for tp_setup.
 void VerifyDek(const keyring::DekRow& row);

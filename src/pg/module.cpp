@@ -38,7 +38,11 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
   ForgetEncryptionLock();
   DropTurn();
   SettleSharedDeks();
-  if (Backend* backend = ExistingBackend()) backend->WipeContexts();
+  if (Backend* backend = ExistingBackend()) {
+    backend->WipeContexts();
+    backend->rewrapped.Clear();
+    backend->StopMoving();
+  }
 }
 
 // An aborted subtransaction lets go of the locks that it took, and an error may have come while it had the
@@ -49,6 +53,10 @@ extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionI
   if (event != SUBXACT_EVENT_ABORT_SUB) return;
   ForgetEncryptionLock();
   DropTurn();
+  if (Backend* backend = ExistingBackend()) {
+    backend->rewrapped.Clear();
+    backend->StopMoving();
+  }
 }
 
 }  // namespace

@@ -41,12 +41,4 @@ DekRow NewDekRow(envelope::Purpose purpose, std::string_view name) {
   return row;
 }
 
-keyring::KekRow NewestKek() {
-  keyring::KekRow kek;
-  if (!ReadNewestKek(&kek))
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("trustpoint is not set up"),
-                    errhint("Call tp_setup() first.")));
-  return kek;
-}
-
 }  // namespace trustpoint::pg

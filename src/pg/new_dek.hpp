@@ -13,7 +13,4 @@ void CheckDekName(std::string_view name);
 // A row of a new DEK with an id of its own; its keys are still to be made. name: checked.
 keyring::DekRow NewDekRow(envelope::Purpose purpose, std::string_view name);
 
-// The KEK that wraps it. Raises 55000 before tp_setup.
-keyring::KekRow NewestKek();
-
 }  // namespace trustpoint::pg

@@ -110,6 +110,7 @@ bool SharedDekCache() { return shared_dek_cache; }
 Audit AuditLevel() { return static_cast<Audit>(audit); }
 const char* KekLabel() { return kek_label; }
 const char* SoPinFile() { return so_pin_file; }
+const char* RecoveryKeySha256() { return recovery_key_sha256; }
 
 pkcs11::Config CurrentConfig() {
   return {pkcs11_module, module_environment, module_init_args, token, pin_file};

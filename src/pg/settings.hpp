@@ -16,6 +16,7 @@ bool SharedDekCache();
 Audit AuditLevel();
 const char* KekLabel();
 const char* SoPinFile();
+const char* RecoveryKeySha256();
 // May throw: for use inside a body.
 pkcs11::Config CurrentConfig();
 

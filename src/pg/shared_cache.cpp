@@ -2,11 +2,10 @@
 
 #include <sys/mman.h>
 
-#include <ctime>
-
 #include "keyring/shared.hpp"
 #include "pg/backend.hpp"
 #include "pg/boundary.hpp"
+#include "pg/keys.hpp"
 #include "pg/postgres.hpp"
 #include "pg/settings.hpp"
 
@@ -119,9 +118,7 @@ keyring::SharedName NameOf(const keyring::DekRow& row) {
 }
 
 bool IsTooOld(const Entry& entry) {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return DekCacheTtl() > 0 && entry.opened_at < now.tv_sec - DekCacheTtl();
+  return DekCacheTtl() > 0 && entry.opened_at < MonotonicSeconds() - DekCacheTtl();
 }
 
 }  // namespace

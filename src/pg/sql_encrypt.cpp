@@ -1,6 +1,4 @@
-// tp_encrypt, tp_decrypt, tp_decrypt_bytea, tp_rewrap: values in and out of ordinary columns.
-#include <optional>
-
+// tp_encrypt, tp_decrypt, tp_decrypt_bytea: values in and out of ordinary columns.
 #include "envelope/value.hpp"
 #include "pg/audit.hpp"
 #include "pg/backend.hpp"
@@ -11,6 +9,7 @@
 #include "pg/settings.hpp"
 #include "pg/sql_arguments.hpp"
 #include "pg/text.hpp"
+#include "pg/value.hpp"
 
 extern "C" {
 #include "access/xlog.h"
@@ -23,16 +22,6 @@ namespace {
 
 using envelope::Purpose;
 using envelope::Suite;
-
-struct varlena* AllocateVarlena(size_t size) {
-  auto* result = static_cast<struct varlena*>(palloc(size + VARHDRSZ));
-  SET_VARSIZE(result, size + VARHDRSZ);
-  return result;
-}
-
-base::MutableBytes Content(struct varlena* value) {
-  return {reinterpret_cast<std::uint8_t*>(VARDATA(value)), VARSIZE(value) - VARHDRSZ};
-}
 
 Datum Encrypt(FunctionCallInfo fcinfo, base::Bytes plaintext, base::Bytes context, std::string_view name) {
   PreventCommandDuringRecovery("tp_encrypt()");
@@ -51,26 +40,6 @@ Datum Encrypt(FunctionCallInfo fcinfo, base::Bytes plaintext, base::Bytes contex
   Backend& backend = ThisBackend();
   Run([&] { backend.sealer.Seal(*dek->dek, suite, dek->row.id, context, plaintext, Content(stored)); });
   PG_RETURN_POINTER(stored);
-}
-
-[[noreturn]] void RaiseNotAValue() {
-  ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION), errmsg("not a trustpoint value"),
-                  errdetail("The suite is unknown, or the value is too short for it."),
-                  errhint("Values are made by tp_encrypt; tp_is_encrypted tells them apart.")));
-  pg_unreachable();
-}
-
-[[noreturn]] void RaiseNotAuthentic() {
-  ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION), errmsg("the value could not be authenticated"),
-                  errdetail("It was encrypted with another context or key, or was changed."),
-                  errhint("Decrypt with the very context that was given to tp_encrypt.")));
-  pg_unreachable();
-}
-
-envelope::Value ParseValue(base::Bytes stored) {
-  const std::optional<envelope::Value> value = envelope::Parse(stored);
-  if (!value) RaiseNotAValue();
-  return *value;
 }
 
 // The plaintext as a new varlena; raises when it is not authentic.
@@ -130,43 +99,6 @@ TP_SQL_FUNCTION(tp_decrypt_bytea) {
   RequireArgument(fcinfo, 1, "context");
   if (PG_ARGISNULL(0)) PG_RETURN_NULL();
   PG_RETURN_BYTEA_P(reinterpret_cast<bytea*>(Decrypt(fcinfo, "tp_decrypt_bytea")));
-}
-
-// tp_rewrap(value bytea, context text) RETURNS bytea
-//
-// The plaintext exists only where the new ciphertext goes, and is encrypted in place.
-TP_SQL_FUNCTION(tp_rewrap) {
-  RequireArgument(fcinfo, 1, "context");
-  if (PG_ARGISNULL(0)) PG_RETURN_NULL();
-  PreventCommandDuringRecovery("tp_rewrap()");
-  const base::Bytes stored = BytesArgument(fcinfo, 0);
-  const Utf8 context = TextArgument(fcinfo, 1, "context");
-  const envelope::Value old_value = ParseValue(stored);
-  const Suite suite = CurrentSuite();
-  FindTables(fcinfo);
-  LockForEncryption();
-  RefreshKeys(fcinfo);
-  const keyring::CachedDek* old_dek = DekForId(Purpose::kData, old_value.key_id, Capability::kRewrap);
-  const keyring::CachedDek* new_dek =
-      DekForName(Purpose::kData, old_dek->row.name_view(), Capability::kRewrap);
-  AuditValue("tp_rewrap", new_dek->row.name, new_dek->row.id);
-  struct varlena* result = AllocateVarlena(old_value.ciphertext.size() + envelope::Overhead(suite));
-  Backend& backend = ThisBackend();
-  bool authentic = false;
-  Run([&] {
-    const base::MutableBytes content = Content(result);
-    const base::MutableBytes plaintext = envelope::Lay(suite, new_dek->row.id, content).ciphertext;
-    authentic = backend.opener.Open(*old_dek->dek, old_value, context.bytes(), plaintext);
-    if (authentic)
-      backend.sealer.Seal(*new_dek->dek, suite, new_dek->row.id, context.bytes(), plaintext, content);
-  });
-  if (!authentic) RaiseNotAuthentic();
-  if (old_dek == new_dek &&
-      old_value.suite == suite) {  // it is there already: no new row version for nothing
-    pfree(result);
-    PG_RETURN_DATUM(PG_GETARG_DATUM(0));
-  }
-  PG_RETURN_POINTER(result);
 }
 
 }  // namespace trustpoint::pg

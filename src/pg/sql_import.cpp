@@ -125,7 +125,7 @@ TP_SQL_FUNCTION(tp_import_dek) {
           return;
         }
       keyring::Kek kek(session, kek_row);
-      keyring::AdoptDek(kek, dek.view(), &row);
+      keyring::WrapDek(kek, dek.view(), &row);
     });
   });
   if (verdict == Verdict::kSampleDoesNotOpen) RaiseSample();

@@ -4,9 +4,12 @@
 #include "pg/write.hpp"
 
 extern "C" {
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
 }
 
 namespace trustpoint::pg {
@@ -16,13 +19,34 @@ void BeginKeyChange(FunctionCallInfo fcinfo, const char* function) {
   LockRelationOid(FindTables(fcinfo).dek, ShareUpdateExclusiveLock);
 }
 
+bool BeginKeyRemoval(FunctionCallInfo fcinfo, const char* function) {
+  PreventCommandDuringRecovery(function);
+  PreventCommandIfReadOnly(function);
+  const Oid table = FindTables(fcinfo).dek;
+  // Our own lock would not stop us.
+  Relation relation = table_open(table, AccessShareLock);
+  const bool encrypted = CheckRelationLockedByMe(relation, RowShareLock, false);
+  table_close(relation, NoLock);
+  if (encrypted)
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("%s cannot follow tp_encrypt or tp_rewrap in one transaction", function),
+             errdetail("Values of this transaction may be under the DEK."), errhint("Commit them first.")));
+  if (ConditionalLockRelationOid(table, ExclusiveLock)) return false;
+  LockRelationOid(table, ExclusiveLock);
+  return true;
+}
+
 void InsertKek(const keyring::KekRow& row) {
   Oid types[] = {BYTEAOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID};
   Datum values[] = {BytesValue(row.id), TextValue(row.label), TextValue(row.token_serial),
                     TextValue(row.use == keyring::KekUse::kWrap ? "wrap" : "encrypt"), BytesValue(row.probe)};
-  Execute(psprintf("INSERT INTO %s (id, label, token_serial, use, probe) VALUES ($1, $2, $3, $4, $5)",
-                   QualifiedName(KnownTables().kek)),
-          5, types, values);
+  const char* table = QualifiedName(KnownTables().kek);
+  Execute(
+      psprintf("INSERT INTO %s (id, label, token_serial, use, probe, created_at) SELECT $1, $2, $3, $4, $5,"
+               " greatest(clock_timestamp(), max(created_at) + interval '1 us') FROM %s",
+               table, table),
+      5, types, values);
 }
 
 void InsertDek(const keyring::DekRow& row) {
@@ -49,6 +73,63 @@ void RetireDeks(envelope::Purpose purpose, std::string_view name) {
                    " WHERE name = $1 AND purpose = $2 AND state = 'active'",
                    QualifiedName(KnownTables().dek)),
           2, types, values);
+}
+
+void UpdateDekState(std::uint32_t id, keyring::DekState state) {
+  Oid types[] = {INT4OID, TEXTOID};
+  Datum values[] = {Int32GetDatum(static_cast<int32>(id)), TextValue(StateName(state))};
+  Execute(psprintf("UPDATE %s SET state = $2, state_changed_at = clock_timestamp() WHERE id = $1",
+                   QualifiedName(KnownTables().dek)),
+          2, types, values);
+}
+
+void DestroyDek(std::uint32_t id) {
+  Oid types[] = {INT4OID};
+  Datum values[] = {Int32GetDatum(static_cast<int32>(id))};
+  Execute(psprintf("UPDATE %s SET state = 'destroyed', wrapped = NULL, state_changed_at = clock_timestamp()"
+                   " WHERE id = $1",
+                   QualifiedName(KnownTables().dek)),
+          1, types, values);
+}
+
+void UpdateDekKey(const keyring::DekRow& before, const keyring::DekRow& row) {
+  Oid types[] = {INT4OID, BYTEAOID, BYTEAOID, BYTEAOID, BYTEAOID};
+  Datum values[] = {Int32GetDatum(static_cast<int32>(row.id)), BytesValue(row.kek_id),
+                    BytesValue(row.wrapped), BytesValue(row.check_value), BytesValue(before.wrapped)};
+  const uint64 rows = Execute(psprintf("UPDATE %s SET kek_id = $2, wrapped = $3, check_value = $4"
+                                       " WHERE id = $1 AND wrapped = $5",
+                                       QualifiedName(KnownTables().dek)),
+                              5, types, values);
+  if (rows != 1)  // an older snapshot does not see it, or it was written past these functions
+    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                    errmsg("DEK %u (%s) was changed by another transaction", row.id, row.name),
+                    errhint("Repeat the transaction.")));
+}
+
+void DeleteKek(const keyring::KekId& id) {
+  Oid types[] = {BYTEAOID};
+  Datum values[] = {BytesValue(id)};
+  Execute(psprintf("DELETE FROM %s WHERE id = $1", QualifiedName(KnownTables().kek)), 1, types, values);
+}
+
+void StoreReencryption(const Reencryption& job) {
+  const char* table =
+      quote_qualified_identifier(get_namespace_name(KnownTables().schema), "tp_reencrypt_job");
+  Oid types[] = {INT4OID, OIDOID, NAMEOID, OIDOID, TEXTOID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID};
+  NameData attribute;
+  namestrcpy(&attribute, job.attribute);
+  Datum values[] = {
+      Int32GetDatum(MyProcPid),      ObjectIdGetDatum(job.relation),  NameGetDatum(&attribute),
+      ObjectIdGetDatum(GetUserId()), CStringGetTextDatum(job.phase),  Int64GetDatum(job.rows_done),
+      Int64GetDatum(job.rows_left),  Int64GetDatum(job.rows_refused), TimestampTzGetDatum(job.started)};
+  Execute(
+      psprintf(
+          "INSERT INTO %s AS j (pid, relation, attribute, role, phase, rows_done, rows_left, rows_refused,"
+          " started_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp())"
+          " ON CONFLICT (pid, relation, attribute) DO UPDATE SET role = $4, phase = $5, rows_done = $6,"
+          " rows_left = $7, rows_refused = $8, started_at = $9, updated_at = clock_timestamp()",
+          table),
+      9, types, values);
 }
 
 }  // namespace trustpoint::pg

@@ -52,7 +52,7 @@ bool internal::TryUntilDone(pkcs11::Level level, Gate gate, Call call, void* bod
   pkcs11::Connection& connection = backend.connection;
   (void)WaitEvent(Wait::kToken);  // named here, where an ereport does no harm
   Run([&] {
-    connection.Configure(CurrentConfig());
+    connection.Configure(backend.elsewhere ? *backend.elsewhere : CurrentConfig());
     connection.BeginOperation();
   });
   const auto start = [&] {

@@ -160,8 +160,10 @@ bool IsDoomedHere(const KeyId& id) {
          });
 }
 
+bool HasChangedKeys() { return changes != nullptr && !changes->empty(); }
+
 void EndTokenTransaction(XactEvent event) {
-  const bool any = changes != nullptr && !changes->empty();
+  const bool any = HasChangedKeys();
   switch (event) {
     case XACT_EVENT_PRE_PREPARE:
       if (any)

@@ -30,6 +30,9 @@ void WillDestroyKey(const KeyId& id);
 // Whether this transaction will destroy the key.
 bool IsDoomedHere(const KeyId& id);
 
+// Whether this transaction has made, changed or doomed any.
+bool HasChangedKeys();
+
 // From the callbacks. Only XACT_EVENT_PRE_PREPARE may ereport.
 void EndTokenTransaction(XactEvent event);
 void EndTokenSubtransaction(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent);

@@ -16,7 +16,7 @@ const char* QualifiedName(Oid table) {
   return quote_qualified_identifier(get_namespace_name(KnownTables().schema), get_rel_name(table));
 }
 
-void Execute(const char* statement, int count, Oid* types, Datum* values) {
+uint64 Execute(const char* statement, int count, Oid* types, Datum* values) {
   Oid user;
   int security;
   GetUserIdAndSecContext(&user, &security);
@@ -27,9 +27,11 @@ void Execute(const char* statement, int count, Oid* types, Datum* values) {
   SPI_connect();
   if (SPI_execute_with_args(statement, count, types, values, nullptr, false, 0) < 0)
     elog(ERROR, "could not write to the tables of trustpoint");
+  const uint64 rows = SPI_processed;
   SPI_finish();
   AtEOXact_GUC(true, nest_level);
   SetUserIdAndSecContext(user, security);
+  return rows;
 }
 
 Datum TextValue(std::string_view utf8) {

@@ -13,7 +13,8 @@ const char* QualifiedName(Oid table);
 
 // One statement on tables of ours, named in full, as their owner and with a search_path that nobody else can
 // write to. An error restores user and settings with the (sub)transaction.
-void Execute(const char* statement, int count, Oid* types, Datum* values);
+// Returns how many rows it touched.
+uint64 Execute(const char* statement, int count, Oid* types, Datum* values);
 
 Datum TextValue(std::string_view utf8);
 Datum BytesValue(base::Bytes bytes);

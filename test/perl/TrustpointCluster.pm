@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(new_cluster set_up write_pin token_folder make_token_folder softhsm_conf session ask try_sql
-  answer_and_errors pkcs11_tool softhsm_module pkcs11_spy spy_on calls_seen);
+  answer_and_errors begin_sql end_sql waits_for_lock pkcs11_tool softhsm_module pkcs11_spy spy_on calls_seen);
 
 use constant { PIN => '1234', SO_PIN => '12345678' };
 
@@ -98,6 +98,30 @@ sub answer_and_errors {
 sub try_sql {
     my ($answer) = answer_and_errors(@_);
     return $answer;
+}
+
+# Statements in a backend of its own, which goes on by itself; end_sql waits for it and gives its answer, as try_sql.
+sub begin_sql {
+    my ($node, $database, @sql) = @_;
+    my $job = { out => '', errors => '' };
+    $job->{run} = IPC::Run::start(
+        [ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $node->connstr($database), map { ('-c', $_) } @sql ],
+        '<', \undef, '>', \$job->{out}, '2>', \$job->{errors});
+    return $job;
+}
+
+sub end_sql {
+    my ($job) = @_;
+    $job->{run}->finish;
+    chomp $job->{out};
+    return $job->{errors} =~ /ERROR:  (\w{5}: .*)/ ? $1 : $job->{out};
+}
+
+# Whether, in the end, some backend that runs a statement like this waits for a lock.
+sub waits_for_lock {
+    my ($node, $pattern) = @_;
+    return $node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pg_stat_activity
+        WHERE query LIKE '$pattern' AND pid <> pg_backend_pid() AND wait_event_type = 'Lock')");
 }
 
 # Runs pkcs11-tool as the token's user; returns what it printed.

@@ -1,0 +1,116 @@
+// The second half of keys.hpp: the caller's right to a DEK, and the way from its row to the key itself.
+#include <ctime>
+
+#include "keyring/dek.hpp"
+#include "pg/audit.hpp"
+#include "pg/catalog.hpp"
+#include "pg/gate.hpp"
+#include "pg/keys.hpp"
+#include "pg/shared_cache.hpp"
+#include "pg/token.hpp"
+
+extern "C" {
+#include "storage/lmgr.h"
+}
+
+namespace trustpoint::pg {
+namespace {
+
+using keyring::CachedDek;
+using keyring::DekRow;
+
+bool encryption_locked = false;
+
+constexpr const char* kCapabilityNames[] = {"encrypt", "decrypt", "rewrap", "search"};
+
+void UnwrapOnToken(CachedDek* entry) {
+  const DekRow& row = entry->row;
+  const keyring::KekRow kek_row = KekOf(row);
+  RunOnToken(pkcs11::Level::kLogin, Gate::kForStart, [&](pkcs11::Connection& connection) {
+    connection.Run(pkcs11::Level::kLogin, [&](pkcs11::Session& session) {
+      keyring::Kek kek(session, kek_row);
+      entry->dek.emplace(keyring::OpenDek(kek, row));
+      ThisBackend().unknown_kek_attributes = kek.unknown_attributes();
+    });
+  });
+  entry->opened_at = MonotonicSeconds();
+  AuditKey("open_dek", row.name, row.id);
+}
+
+}  // namespace
+
+std::int64_t MonotonicSeconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return now.tv_sec;
+}
+
+bool MayUse(CachedDek* entry, Capability capability) {
+  if (capability == Capability::kLoad) return true;
+  const auto index = static_cast<std::size_t>(capability);
+  const Oid role = GetUserId();
+  if (entry->allowed_role[index] == role) return true;
+  if (!RoleMayUse(role, kCapabilityNames[index], entry->row.name_view())) return false;
+  entry->allowed_role[index] = role;
+  return true;
+}
+
+void RequireCapability(CachedDek* entry, Capability capability) {
+  if (MayUse(entry, capability)) return;
+  const char* name = kCapabilityNames[static_cast<std::size_t>(capability)];
+  const char* role = GetUserNameFromId(GetUserId(), false);
+  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                  errmsg("role \"%s\" may not %s with DEK \"%s\"", role, name, entry->row.name),
+                  errhint("Ask for: SELECT tp_grant('%s', '%s', '%s');", role, name, entry->row.name)));
+}
+
+void OpenDek(CachedDek* entry) {
+  if (entry->dek || TakeSharedDek(entry)) return;
+  if (!SharedCacheIsOn()) {
+    UnwrapOnToken(entry);
+    return;
+  }
+  // Many that start at once make one login between them.
+  TakeTurn();
+  if (!TakeSharedDek(entry)) {
+    UnwrapOnToken(entry);
+    OfferSharedDek(*entry);
+  }
+  DropTurn();
+}
+
+void LockForEncryption() {
+  if (encryption_locked) return;
+  LockRelationOid(KnownTables().dek, RowShareLock);
+  encryption_locked = true;
+}
+
+void ForgetEncryptionLock() { encryption_locked = false; }
+
+keyring::KekRow KekOf(const DekRow& row) {
+  keyring::KekRow kek;
+  if (!ReadKek(row.kek_id, &kek))
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the KEK of DEK %u is not in tp_kek", row.id),
+                    errhint("Restore tp_kek together with tp_dek.")));
+  return kek;
+}
+
+keyring::KekRow NewestKek() {
+  keyring::KekRow kek;
+  if (!ReadNewestKek(&kek))
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("trustpoint is not set up"),
+                    errhint("Call tp_setup() first.")));
+  return kek;
+}
+
+void VerifyDek(const DekRow& row) {
+  const keyring::KekRow kek_row = KekOf(row);
+  RunOnToken(pkcs11::Level::kLogin, Gate::kForStart, [&](pkcs11::Connection& connection) {
+    connection.Run(pkcs11::Level::kLogin, [&](pkcs11::Session& session) {
+      keyring::Kek kek(session, kek_row);
+      (void)keyring::OpenDek(kek, row);
+    });
+  });
+}
+
+}  // namespace trustpoint::pg

@@ -1,0 +1,108 @@
+# DEKs out of service, back and destroyed, seen by open sessions, new ones and after a restart; and what destruction does
+# with transactions that may still write values under the DEK.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TrustpointCluster;
+
+my $node = new_cluster('states', conf => "max_prepared_transactions = 5\n");
+my $first = set_up($node);
+my $second = $node->safe_psql('postgres', q{CREATE TABLE v (name text, value bytea);
+    INSERT INTO v VALUES ('first', tp_encrypt('plain first')); SELECT tp_rotate_dek()});
+$node->safe_psql('postgres', q{INSERT INTO v VALUES ('second', tp_encrypt('plain second'))});
+my $session = session($node);
+sub statement { my ($name) = @_; return "SELECT tp_decrypt(value) FROM v WHERE name = '$name'"; }
+
+# In the session that was open all the time, which has the DEK, in a new one, and after a restart.
+sub everywhere {
+    my ($what, %expect) = @_;
+    for my $where ('an open session', 'a new one', 'after a restart') {
+        if ($where eq 'after a restart') {
+            $session->quit;
+            $node->restart;
+            $session = session($node);
+        }
+        for my $name (sort keys %expect) {
+            like($where eq 'a new one' ? try_sql($node, 'postgres', statement($name)) : ask($session, statement($name)),
+                $expect{$name}, "$what, $where: $name");
+        }
+    }
+}
+
+everywhere('retired', first => qr/^plain first$/, second => qr/^plain second$/);
+is(try_sql($node, 'postgres', "SELECT tp_disable_dek($first)"), '', 'disabled');
+everywhere('disabled', first => qr/^55000: DEK $first \(default\) is disabled$/, second => qr/^plain second$/);
+is(try_sql($node, 'postgres', "SELECT tp_enable_dek($first)"), '', 'enabled');
+everywhere('enabled', first => qr/^plain first$/, second => qr/^plain second$/);
+
+# A transaction that took the DEK before the rotation and commits after tp_destroy_dek was called.
+my $third;
+for my $end ('COMMIT', 'ROLLBACK', 'PREPARE') {
+    my ($old) = split /\n/, try_sql($node, 'postgres', "SELECT id FROM tp_keyring WHERE state = 'active'");
+    ask($session, 'BEGIN');
+    is(ask($session, "INSERT INTO v VALUES ('late $end', tp_encrypt('plain late'))"), '', "$end: a value under the DEK");
+    $third = try_sql($node, 'postgres', 'SELECT tp_rotate_dek()');
+    is(try_sql($node, 'postgres', "SELECT count(*) FROM tp_key_usage('v', 'value') WHERE key_id = $old"), $end eq 'COMMIT' ? 1 : 0,
+        "$end: tp_key_usage cannot see it");
+    my $destruction = begin_sql($node, 'postgres', "SELECT tp_destroy_dek($old, 'default')");
+    ok(waits_for_lock($node, 'SELECT tp_destroy_dek%'), "$end: tp_destroy_dek waits");
+    is(try_sql($node, 'postgres', statement('second')), 'plain second', "$end: readers do not wait");
+    if ($end eq 'PREPARE') {
+        is(ask($session, q{PREPARE TRANSACTION 'late'}), '', 'prepared');
+        ok(waits_for_lock($node, 'SELECT tp_destroy_dek%'), 'a prepared transaction is waited for too');
+        is(try_sql($node, 'postgres', q{COMMIT PREPARED 'late'}), '', 'and committed');
+    } else {
+        is(ask($session, $end), '', "$end: it ends");
+    }
+    like(end_sql($destruction), qr/^55000: DEK $old \(default\) was not destroyed: transactions/, "$end: and destruction refuses");
+    is(try_sql($node, 'postgres', statement("late $end")), $end eq 'ROLLBACK' ? '' : 'plain late',
+        "$end: no value is left without its key");
+    is(try_sql($node, 'postgres', statement('first')), 'plain first', "$end: nor those before");
+}
+
+# The way that is sure: disabled first. That waits for such a transaction, and what it left is seen then.
+my $old = $third;
+ask($session, 'BEGIN');
+ask($session, q{INSERT INTO v VALUES ('later', tp_encrypt('plain later'))});
+$third = try_sql($node, 'postgres', 'SELECT tp_rotate_dek()');
+my $disabling = begin_sql($node, 'postgres', "SELECT tp_disable_dek($old)");
+ok(waits_for_lock($node, 'SELECT tp_disable_dek%'), 'tp_disable_dek waits');
+ask($session, 'COMMIT');
+is(end_sql($disabling), '', 'and goes on');
+is(try_sql($node, 'postgres', "SELECT \"values\" FROM tp_key_usage('v', 'value') WHERE key_id = $old"), 1,
+    'tp_key_usage shows the value');
+is(try_sql($node, 'postgres', "SELECT tp_enable_dek($old)"), '', 'back again');
+is(try_sql($node, 'postgres', q{UPDATE v SET value = tp_rewrap(value) WHERE name = 'later'}), '', 'rewrapped');
+is(try_sql($node, 'postgres', "SELECT tp_disable_dek($old)"), '', 'disabled again');
+ask($session, 'BEGIN');
+ask($session, q{SELECT tp_encrypt('of no concern')});
+my $destruction = begin_sql($node, 'postgres', "SELECT tp_destroy_dek($old, 'default')");
+ok(waits_for_lock($node, 'SELECT tp_destroy_dek%'), 'tp_destroy_dek waits for whoever encrypts under another');
+ask($session, 'COMMIT');
+is(end_sql($destruction), '', 'and goes on, as nobody can have written under a disabled one');
+is(try_sql($node, 'postgres', statement('later')), 'plain later', 'the value is readable');
+
+# Destroyed: its values are refused with its id and name, others go on.
+is(try_sql($node, 'postgres', "SELECT tp_destroy_dek($first, 'default')"), '', 'the first one destroyed');
+everywhere('destroyed', first => qr/^55000: DEK $first \(default\) is destroyed$/, second => qr/^plain second$/,
+    later => qr/^plain later$/);
+is(try_sql($node, 'postgres', q{SELECT count(*) FROM tp_verify_keys() WHERE NOT ok}), 0, 'tp_verify_keys finds nothing wrong');
+is(try_sql($node, 'postgres', q{SELECT state, count(*) FROM tp_keyring GROUP BY 1 ORDER BY 1}),
+    "active|1\ndestroyed|2\nretired|3", 'the tombstones stay');
+
+# A lock_timeout ends the wait, and nothing has changed.
+ask($session, 'BEGIN');
+ask($session, q{SELECT tp_encrypt('x')});
+like(try_sql($node, 'postgres', "SET lock_timeout = 50; SELECT tp_destroy_dek($second, 'default')"), qr/^55P03/,
+    'lock_timeout is obeyed');
+ask($session, 'COMMIT');
+is(try_sql($node, 'postgres', statement('second')), 'plain second', 'and the DEK is there');
+like(slurp_file($node->logfile), qr/"event": "destroy_dek".*"key_id": $first/, 'destruction is audited');
+
+$session->quit;
+$node->stop;
+done_testing();

@@ -1,0 +1,117 @@
+# A new KEK: open sessions follow, new ones and a restarted server open every DEK; databases that share a token do not hurt
+# each other; and four things that can be wrong with keys are four errors before any value is touched.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TrustpointCluster;
+
+my $node = new_cluster('kek');
+set_up($node);
+$node->safe_psql('postgres', q{SELECT tp_create_dek('tenant'); CREATE TABLE v (name text, value bytea);
+    INSERT INTO v VALUES ('old', tp_encrypt('plain old')), ('tenant', tp_encrypt('plain tenant', '', 'tenant'));
+    SELECT tp_rotate_dek(); INSERT INTO v VALUES ('new', tp_encrypt('plain new'))});
+my $all = q{SELECT string_agg(tp_decrypt(value), ',' ORDER BY name) FROM v};
+my $plain = 'plain new,plain old,plain tenant';
+my $session = session($node);
+is(ask($session, $all), $plain, 'at first');
+
+sub everywhere {
+    my ($name) = @_;
+    is(ask($session, $all), $plain, "$name: an open session");
+    is(try_sql($node, 'postgres', $all), $plain, "$name: a new one");
+    $session->quit;
+    $node->restart;
+    is(try_sql($node, 'postgres', $all), $plain, "$name: after a restart");
+    is(try_sql($node, 'postgres', 'SELECT count(*) FROM tp_verify_keys() WHERE NOT ok'), 0, "$name: all keys open");
+    $session = session($node);
+    is(ask($session, $all), $plain, "$name: a session that stays open");
+}
+
+# Seen by a transaction that is under way, which then encrypts and commits.
+ask($session, 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+is(ask($session, $all), $plain, 'a transaction under way');
+ask($session, q{INSERT INTO v VALUES ('before', tp_encrypt('plain before'))});
+is(try_sql($node, 'postgres', q{SELECT tp_rotate_kek('kek 2')}), 3, 'a new KEK beside it: nobody waits');
+ask($session, q{INSERT INTO v VALUES ('behind', tp_encrypt('plain behind'))});
+is(ask($session, $all), "plain before,plain behind,$plain", 'it goes on reading and encrypting');
+is(ask($session, 'COMMIT'), '', 'and commits');
+is(try_sql($node, 'postgres', $all), "plain before,plain behind,$plain", 'its values are good');
+$node->safe_psql('postgres', q{DELETE FROM v WHERE name LIKE 'be%'});
+everywhere('a new KEK');
+
+# Two at once, one of which is rolled back; and a rotation of a DEK beside it.
+ask($session, 'BEGIN');
+is(ask($session, q{SELECT tp_rotate_kek('kek 3')}), 3, 'in a transaction');
+my $other = begin_sql($node, 'postgres', q{SELECT tp_rotate_kek('kek 4')});
+ok(waits_for_lock($node, 'SELECT tp_rotate_kek%'), 'another one waits');
+my $dek = begin_sql($node, 'postgres', 'SELECT tp_rotate_dek() > 0');
+ok(waits_for_lock($node, 'SELECT tp_rotate_dek%'), 'and so does the rotation of a DEK');
+is(try_sql($node, 'postgres', $all), $plain, 'readers do not');
+ask($session, 'ROLLBACK');
+is(end_sql($other), 3, 'the first rolled back, the other goes on');
+is(end_sql($dek), 't', 'and the DEK');
+is(try_sql($node, 'postgres', 'SELECT string_agg(DISTINCT kek_label, \',\') FROM tp_keyring'), 'kek 4', 'all are under its KEK');
+everywhere('two at once');
+
+# A second database on the token: its own keys stay as they are, and it finds a KEK that the first one has made.
+$node->safe_psql('postgres', 'CREATE DATABASE second');
+$node->safe_psql('second', 'CREATE EXTENSION trustpoint');
+$node->safe_psql('second', q{SELECT tp_setup(); CREATE TABLE v AS SELECT 'x' AS name, tp_encrypt('plain second') AS value});
+my $tp_kek = q{SELECT string_agg(label, ',' ORDER BY created_at) FROM tp_kek};
+is($node->safe_psql('second', $tp_kek), 'trustpoint-pg-kek', 'a second database');
+is(try_sql($node, 'postgres', q{SELECT tp_rotate_kek('shared')}), 4, 'a new KEK in the first');
+is(try_sql($node, 'second', $all), 'plain second', 'the second is as it was');
+is(try_sql($node, 'second', q{SELECT tp_rotate_kek('shared')}), 1, 'it takes the same KEK');
+is($node->safe_psql('second', q{SELECT id FROM tp_kek WHERE label = 'shared'}),
+    $node->safe_psql('postgres', q{SELECT id FROM tp_kek WHERE label = 'shared'}), 'indeed the same');
+is(try_sql($node, 'second', $all), 'plain second', 'and reads');
+for my $label ('trustpoint-pg-kek', 'kek 2', 'kek 4') {
+    is(try_sql($node, 'postgres', "SELECT tp_destroy_kek(id, label) FROM tp_kek WHERE label = '$label'"), '', "destroyed: $label");
+}
+is(try_sql($node, 'second', $all), 'plain second', 'the second database has none of its values under them');
+everywhere('old KEKs are gone');
+
+# Four errors, each before a value is touched.
+$node->safe_psql('postgres', 'CREATE TABLE good_kek AS TABLE tp_kek; CREATE TABLE good_dek AS TABLE tp_dek');
+my $restore = q{BEGIN; DELETE FROM tp_kek; INSERT INTO tp_kek TABLE good_kek; DELETE FROM tp_dek; INSERT INTO tp_dek TABLE good_dek; COMMIT};
+my $kek_id = $node->safe_psql('postgres', q{SELECT encode(id, 'hex') FROM tp_kek WHERE label = 'shared'});
+my $folder = token_folder($node);
+my %error;
+# The statement would write a value for each that it can read: nothing of it may stay.
+my $touch = q{INSERT INTO v SELECT 'touched', tp_rewrap(value) FROM v};
+sub refused {
+    my ($name) = @_;
+    $error{$name} = try_sql($node, 'postgres', $all);
+    is(try_sql($node, 'postgres', $touch), $error{$name}, "$name: $error{$name}");
+    is($node->safe_psql('postgres', q{SELECT count(*) FROM v WHERE name = 'touched'}), 0, "$name: no value was written");
+}
+$node->safe_psql('postgres', q{UPDATE tp_kek SET probe = set_byte(probe, 3, get_byte(probe, 3) # 1)});
+refused('wrong KEK');
+$node->safe_psql('postgres', $restore);
+$node->safe_psql('postgres', q{UPDATE tp_dek SET wrapped = set_byte(wrapped, 3, get_byte(wrapped, 3) # 1)});
+refused('damaged DEK');
+$node->safe_psql('postgres', $restore);
+rename "$folder/tokens", "$folder/away" or die $!;
+mkdir "$folder/tokens";
+refused('missing token');
+rmdir "$folder/tokens";
+rename "$folder/away", "$folder/tokens" or die $!;
+is(try_sql($node, 'postgres', $all), $plain, 'all is well again');
+# A KEK with weak attributes in the place of the real one, which nobody can get out to put in again.
+pkcs11_tool($node, '--delete-object', '--type', 'secrkey', '--id', $kek_id);
+pkcs11_tool($node, '--keygen', '--key-type', 'AES:32', '--label', 'shared', '--id', $kek_id, '--private', '--sensitive',
+    '--usage-wrap', '--extractable');
+refused('weak KEK');
+like($error{'wrong KEK'}, qr/^XX001: the key "shared" in the token is not the KEK of this database/, 'wrong KEK');
+like($error{'damaged DEK'}, qr/^XX001: the wrapped key of DEK \d+ \(\w+\) is damaged/, 'damaged DEK');
+like($error{'missing token'}, qr/^(?:58000|42704): .*token/, 'missing token');
+like($error{'weak KEK'}, qr/^XX001: the key "shared" in the token is too weak to be a KEK/, 'weak KEK');
+is(scalar(keys %{ { map { $_ => 1 } values %error } }), 4, 'four different errors');
+
+$session->quit;
+$node->stop;
+done_testing();
