@@ -17,7 +17,8 @@ namespace {
 
 // Column numbers, as in the SQL script. A column is only ever added at the end.
 namespace key {
-constexpr AttrNumber kId = 1, kLabel = 2, kType = 3, kCurve = 5, kMode = 7, kBoundLabel = 8;
+constexpr AttrNumber kId = 1, kLabel = 2, kType = 3, kCurve = 5, kMode = 7, kBoundLabel = 8,
+                     kTokenSerial = 10;
 }
 namespace trash {
 constexpr AttrNumber kId = 1, kTokenSerial = 3;
@@ -62,6 +63,9 @@ void FillKey(HeapTuple tuple, TupleDesc descriptor, TokenKeyRow* row) {
     RaiseMalformed("tp_token_key", "label");
   if (!CopyText(row->bound_label, ToUtf8(TextColumn(tuple, descriptor, key::kBoundLabel)).view()))
     RaiseMalformed("tp_token_key", "bound_label");
+
+  if (!CopyText(row->token_serial, TextColumn(tuple, descriptor, key::kTokenSerial)))
+    RaiseMalformed("tp_token_key", "token_serial");
 
   const std::string_view type = TextColumn(tuple, descriptor, key::kType);
   row->type = type == "RSA"  ? crypto::KeyType::kRsa

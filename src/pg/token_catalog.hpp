@@ -32,6 +32,7 @@ struct TokenKeyRow {
   crypto::KeyType type;
   crypto::Curve curve;  // of kEc only
   std::optional<hsm::AesMode> mode;
+  char token_serial[17];
 };
 static_assert(std::is_trivially_destructible_v<TokenKeyRow>);
 

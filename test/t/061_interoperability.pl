@@ -284,6 +284,8 @@ sql(q{SELECT tp_rename_key('foreign', 'named'); SELECT tp_destroy_key('named')})
 unlike(pkcs11_tool($node, '--list-objects', '--type', 'privkey'), qr/foreign|named|destroyed/, 'one of theirs is renamed and destroyed here');
 pkcs11_tool($node, '--delete-object', '--type', $_, '--label', 'theirs') for 'privkey', 'pubkey';
 like(try_sql($node, 'postgres', q{SELECT tp_sign('theirs', 'x')}, role => 'app'), qr/^42704: /, 'a key that other tools destroyed is missed');
+is(sql(q{SELECT tp_destroy_key('theirs')}), '', 'its row goes with tp_destroy_key');
+like(sql(q{SELECT tp_generate_ec_key('theirs')}), qr/^\\x/, 'and its label is free again');
 
 $session->quit;
 $node->stop;
