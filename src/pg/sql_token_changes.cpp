@@ -101,6 +101,21 @@ void RenameInToken(const KeyId& id, std::string_view label, std::string_view new
   });
 }
 
+// Whether other tools have destroyed the key, so that only its row is left. Raises what else is wrong with
+// it.
+bool IsGone(const KnownKey& known) {
+  Backend& backend = ThisBackend();
+  base::Failure failure;
+  const bool found = TryWithKeys(&failure, [&](pkcs11::Connection& connection) {
+    connection.Run(pkcs11::Level::kLogin,
+                   [&](Session& session) { (void)hsm::FindKey(session, known.ref()); });
+  });
+  if (found) return false;
+  const bool its_token = known.has_row && backend.connection.token().serial == known.token_serial;
+  if (failure.code != base::ErrorCode::kNotFound || !its_token) Raise(failure);
+  return true;
+}
+
 // Makes room for a new key of the label in this very transaction. A key without a row could not get its label
 // back after a crash.
 void FreeLabel(const KnownKey& known) {
@@ -156,8 +171,7 @@ TP_SQL_FUNCTION(tp_destroy_key) {
   const KeyId id = known.id;
   const char* const old_label = pstrdup(known.label.c_str());
   // That it is there, and alone with its id, is known before anybody relies on its end.
-  WithTokenKey(known, [](Session&, const hsm::TokenKey&) {});
-  FreeLabel(known);
+  if (!IsGone(known)) FreeLabel(known);
   WillDestroyKey(id);
   MoveToTrash(id, old_label);
   Audit("destroy_key", old_label);

@@ -17,6 +17,8 @@ namespace {
 
 using pkcs11::Level;
 
+constexpr std::size_t kMostKnown = 1000;
+
 // In the database's encoding, for messages.
 const char* Shown(std::string_view utf8) {
   const std::string_view text = FromUtf8(utf8);
@@ -63,17 +65,20 @@ bool IsHidden(const KeyId& id) {
 
 // Only once everything is checked. name: what the caller called it by.
 KnownKey* Remember(std::string_view name, const TokenKeyRow& row, bool has_row) {
+  KnownKeys& keys = ThisBackend().known_keys;
   KnownKey* found = nullptr;
   Run([&] {
+    if (keys.size() >= kMostKnown) keys.clear();  // a URI can be written in many ways
     KnownKey known;
     known.label = row.label;
     known.bound_label = row.bound_label;
     known.id = row.id;
     known.has_row = has_row;
+    known.token_serial = row.token_serial;
     known.type = row.type;
     known.curve = row.curve;
     known.mode = row.mode;
-    found = &ThisBackend().known_keys.insert_or_assign(std::string(name), known).first->second;
+    found = &keys.insert_or_assign(std::string(name), known).first->second;
   });
   return found;
 }
@@ -153,7 +158,8 @@ void CheckOperation(KnownKey* known, Operation operation) {
              operation == Operation::kAny
                  ? errmsg("role \"%s\" may not look at key \"%s\"", name, Shown(known->label))
                  : errmsg("role \"%s\" may not use key \"%s\" for \"%s\"", name, Shown(known->label), what),
-             errhint("Ask for: SELECT tp_grant_key('%s', '%s', '{%s}');", Shown(known->label), name, what)));
+             errhint("Ask for: SELECT tp_grant_key(%s, %s, '{%s}');", quote_literal_cstr(Shown(known->label)),
+                     quote_literal_cstr(name), what)));
   }
   known->allowed_role[index] = role;
 }

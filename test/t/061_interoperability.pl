@@ -280,10 +280,16 @@ like(try("SELECT $_"), qr/^42710: /, "two keys of one label are an error, never 
 is(sql(q{SELECT tp_verify('pkcs11:id=%b2', 'x', tp_sign('pkcs11:id=%b2', 'x'))}), 't', 'an id tells them apart');
 is(sql(q{SELECT tp_verify('pkcs11:id=%b3', 'x', tp_sign('pkcs11:id=%b2', 'x'))}), 'f', 'and is not mistaken');
 sql(q{SELECT tp_destroy_key('pkcs11:id=%b3')});
+# Another key with the id of a destroyed one is another key.
+pkcs11_tool($node, '--keypairgen', '--key-type', 'EC:prime256v1', '--label', 'same id', '--id', 'b3', '--usage-sign');
+sql(q{SELECT tp_generate_aes_key('passing')});
+is(sql(q{SELECT tp_verify('same id', 'x', tp_sign('same id', 'x'))}), 't', 'a new key of theirs with the id of a destroyed one stays');
 sql(q{SELECT tp_rename_key('foreign', 'named'); SELECT tp_destroy_key('named')});
 unlike(pkcs11_tool($node, '--list-objects', '--type', 'privkey'), qr/foreign|named|destroyed/, 'one of theirs is renamed and destroyed here');
 pkcs11_tool($node, '--delete-object', '--type', $_, '--label', 'theirs') for 'privkey', 'pubkey';
 like(try_sql($node, 'postgres', q{SELECT tp_sign('theirs', 'x')}, role => 'app'), qr/^42704: /, 'a key that other tools destroyed is missed');
+is(sql(q{SELECT tp_destroy_key('theirs')}), '', 'its row goes with tp_destroy_key');
+like(sql(q{SELECT tp_generate_ec_key('theirs')}), qr/^\\x/, 'and its label is free again');
 
 $session->quit;
 $node->stop;
