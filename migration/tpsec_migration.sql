@@ -34,10 +34,10 @@ COMMENT ON TABLE tpsec_migration.job IS 'One row for each column between prepare
 SELECT quote_ident(nspname) AS trustpoint FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
     WHERE extname = 'trustpoint' \gset
 
--- Nothing of the field is in the answer. Written with the schema's name in it, so that nobody's search_path matters.
+-- NULL: the field opens. Nothing of the field is in the answer. UNSAFE, as an exception block needs a subtransaction. Written with the schema's name in it, so that nobody's search_path matters.
 SELECT format($format$
 CREATE FUNCTION tpsec_migration.problem(field text) RETURNS text
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM %1$s.tpsec_decrypt(field);
     RETURN NULL;

@@ -9,13 +9,14 @@ namespace {
 constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 constexpr std::uint8_t kNone = 0xFF;
 
-constexpr std::array<std::uint8_t, 256> kValues = [] {
+constexpr std::array<std::uint8_t, 256> Values() {
   std::array<std::uint8_t, 256> values{};
-  for (std::uint8_t& value : values) value = kNone;
+  values.fill(kNone);
   for (std::size_t i = 0; i < kAlphabet.size(); ++i)
     values[static_cast<std::uint8_t>(kAlphabet[i])] = static_cast<std::uint8_t>(i);
   return values;
-}();
+}
+constexpr std::array<std::uint8_t, 256> kValues = Values();
 
 }  // namespace
 

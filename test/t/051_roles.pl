@@ -6,6 +6,7 @@ use lib "$FindBin::RealBin/../perl";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TpsecFixtures;
 use TrustpointCluster;
 
 my $node = new_cluster('roles');
@@ -25,6 +26,11 @@ sub may_not {
 
 sql(q{SELECT tp_create_dek('tenant'), tp_create_dek('other')});
 my %value = map { $_ => sql("SELECT tp_encrypt('of $_', '', '$_')") } qw(default tenant other);
+sql(q{SELECT tp_create_dek('default', 'index')});
+import_kek($node, 'trustpoint-app-secret-kek', my $kek = random_key(), '01');
+my %wrapped = wrapped_deks($kek, my $trustpoint_dek = random_key());
+sql("SELECT tp_import_dek('\\x$wrapped{'cwrap-rfc3394'}', 'trustpoint-app-secret-kek', NULL)");
+my ($field) = map { $_->[2] } grep { length $_->[2] } fields($trustpoint_dek);
 
 # ---- capabilities
 
@@ -46,6 +52,13 @@ my %call = (
     'tp_context(text[])' => q{tp_context('a', 'b')},
     'tp_inspect(bytea)' => "tp_inspect('$value{default}')",
     'tp_is_encrypted(bytea)' => "tp_is_encrypted('$value{default}')",
+    'tpsec_encrypt(text)' => q{tpsec_encrypt('x')},
+    'tpsec_decrypt(text)' => "tpsec_decrypt('$field')",
+    'tp_import_dek(bytea,text,text,text)' => "tp_import_dek('\\x$wrapped{'enc-cbc'}', 'trustpoint-app-secret-kek', NULL, 'another')",
+    'tp_blind_index(text,text,text)' => q{tp_blind_index('x'::text, 'c')},
+    'tp_blind_index(bytea,text,text)' => q{tp_blind_index('x'::bytea, 'c')},
+    'tp_blind_index_candidates(text,text,text)' => q{tp_blind_index_candidates('x'::text, 'c')},
+    'tp_blind_index_candidates(bytea,text,text)' => q{tp_blind_index_candidates('x'::bytea, 'c')},
     'tp_setup()' => 'tp_setup()',
     'tp_create_dek(text,text)' => q{tp_create_dek('fresh')},
     'tp_rotate_dek(text,text)' => 'tp_rotate_dek()',
@@ -98,10 +111,11 @@ my %call = (
 );
 my @free = ('tp_context(text[])', 'tp_inspect(bytea)', 'tp_is_encrypted(bytea)', 'tp_verify_with_public_key(text,bytea,bytea,text)');
 my %opens = (
-    encrypt => [ 'tp_encrypt(text,text,text)', 'tp_encrypt(bytea,text,text)' ],
-    decrypt => [ 'tp_decrypt(bytea,text)', 'tp_decrypt_bytea(bytea,text)' ],
+    encrypt => [ 'tp_encrypt(text,text,text)', 'tp_encrypt(bytea,text,text)', 'tpsec_encrypt(text)' ],
+    decrypt => [ 'tp_decrypt(bytea,text)', 'tp_decrypt_bytea(bytea,text)', 'tpsec_decrypt(text)' ],
     rewrap => ['tp_rewrap(bytea,text)'],
-    search => [],
+    search => [ 'tp_blind_index(text,text,text)', 'tp_blind_index(bytea,text,text)', 'tp_blind_index_candidates(text,text,text)',
+        'tp_blind_index_candidates(bytea,text,text)' ],
     hsm => [ 'tp_hsm_info()', 'tp_hsm_slots()', 'tp_hsm_mechanisms()', 'tp_hsm_session()', 'tp_hsm_login()',
         'tp_hsm_logout()', 'tp_hsm_keys()', 'tp_digest(bytea,text)', 'tp_random(integer)' ],
     keys => [ 'tp_setup()', 'tp_create_dek(text,text)', 'tp_rotate_dek(text,text)', 'tp_verify_keys()', 'tp_load_dek(text)',

@@ -172,6 +172,14 @@ like(try_sql($node, 'postgres', import_sql('ecb'), role => 'keeper'), qr/^42501/
 $node->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION tp_import_dek TO keeper');
 like(try_sql($node, 'postgres', import_sql('ecb'), role => 'keeper'), qr/^42501: only the owner/, 'nor does EXECUTE');
 
+# ---- in parallel workers, each of which opens the DEKs for itself
+
+$node->safe_psql('postgres', q{CREATE TABLE field AS SELECT n, tpsec_encrypt('field ' || n) AS value FROM generate_series(1, 2000) n});
+my $parallel = q{SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;};
+my $count = q{SELECT count(*) FROM field WHERE tpsec_decrypt(value) = 'field ' || n};
+like($node->safe_psql('postgres', "$parallel EXPLAIN (COSTS OFF) $count"), qr/Gather\n.*Parallel Seq Scan on field/s, 'a parallel plan');
+is($node->safe_psql('postgres', "$parallel $count"), '2000', 'reads every field');
+
 # ---- states and versions
 
 $node->safe_psql('postgres', "UPDATE tp_dek SET state = 'disabled' WHERE id = $id{ecb}");

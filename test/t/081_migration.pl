@@ -14,7 +14,13 @@ my $rows = $ENV{TP_MIGRATION_ROWS} // 3000;    # by hand: a million
 my $writes = $ENV{TP_MIGRATION_WRITES} // 300;
 my $script = "$FindBin::RealBin/../../migration/tpsec_migration.sql";
 
-my $node = new_cluster('migration', conf => "log_statement = none\n");
+my $node = new_cluster('migration', conf => <<'EOF');
+log_statement = none
+# So that plans are parallel where they may be, as they are with a large table.
+parallel_setup_cost = 0
+parallel_tuple_cost = 0
+min_parallel_table_scan_size = 0
+EOF
 set_up($node);
 import_kek($node, 'trustpoint-app-secret-kek', my $kek = random_key(), '01');
 my $dek = random_key();
