@@ -201,7 +201,8 @@ COMMENT ON FUNCTION tp_self_signed_certificate(text, text, int, text[], boolean,
 -- The functions that serve an operation of tp_grant_key, exactly.
 CREATE FUNCTION tp_key_operation_functions(operation text) RETURNS regprocedure[]
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-    RETURN (ARRAY['@extschema@.tp_public_key(text)', '@extschema@.tp_public_key_der(text)', '@extschema@.tp_key_attributes(text)'] ||
+    RETURN CASE WHEN operation IN ('sign', 'sign-digest', 'verify', 'encrypt', 'decrypt', 'decrypt-pkcs1', 'manage') THEN
+        (ARRAY['@extschema@.tp_public_key(text)', '@extschema@.tp_public_key_der(text)', '@extschema@.tp_key_attributes(text)'] ||
         CASE operation
             WHEN 'sign' THEN ARRAY['@extschema@.tp_sign(text,bytea,text)', '@extschema@.tp_csr(text,text,text[],text)',
                 '@extschema@.tp_self_signed_certificate(text,text,int,text[],boolean,text)']
@@ -212,7 +213,7 @@ CREATE FUNCTION tp_key_operation_functions(operation text) RETURNS regprocedure[
             WHEN 'decrypt-pkcs1' THEN ARRAY['@extschema@.tp_rsa_decrypt(text,bytea,text)']
             WHEN 'manage' THEN ARRAY['@extschema@.tp_rename_key(text,text)', '@extschema@.tp_destroy_key(text)',
                 '@extschema@.tp_set_key_attributes(text,date,date)']
-        END)::regprocedure[];
+        END)::regprocedure[] END;
 COMMENT ON FUNCTION tp_key_operation_functions(text) IS 'The functions that an operation of tp_grant_key opens; NULL for an unknown operation.';
 
 CREATE OR REPLACE FUNCTION tp_capability_functions(capability text) RETURNS regprocedure[]
@@ -250,7 +251,7 @@ BEGIN
             HINT = 'Use sign, sign-digest, verify, encrypt, decrypt, decrypt-pkcs1, manage.';
     END IF;
     FOREACH operation IN ARRAY operations LOOP
-        IF @extschema@.tp_key_operation_functions(operation) IS NULL OR operation IS NULL THEN
+        IF @extschema@.tp_key_operation_functions(operation) IS NULL THEN
             RAISE EXCEPTION 'unknown operation' USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'Use sign, sign-digest, verify, encrypt, decrypt, decrypt-pkcs1, manage.';
         END IF;

@@ -40,7 +40,7 @@ BEGIN
     END IF;
     WITH RECURSIVE family AS (
         SELECT relation::oid AS oid
-        UNION ALL SELECT i.inhrelid FROM family f JOIN pg_inherits i ON i.inhparent = f.oid)
+        UNION SELECT i.inhrelid FROM family f JOIN pg_inherits i ON i.inhparent = f.oid)
     SELECT array_agg(c.oid::regclass ORDER BY c.oid) FILTER (WHERE c.relkind = 'r'),
            min(c.oid) FILTER (WHERE c.relkind = 'f')::regclass
         INTO tables, foreign_table

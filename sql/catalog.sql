@@ -35,17 +35,17 @@ SELECT length(obj_description((SELECT oid FROM pg_extension WHERE extname = 'tru
 -- The tables: column by column, as src/pg reads them by number.
 SELECT relname, attnum, attname, format_type(atttypid, atttypmod) AS type, attnotnull AS not_null, collname
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid LEFT JOIN pg_collation ON pg_collation.oid = attcollation
-    WHERE relname IN ('tp_dek', 'tp_kek', 'tp_dek_grant', 'tp_keyring', 'tp_reencrypt_job', 'tp_reencrypt_progress')
-      AND attnum > 0 ORDER BY relname, attnum;
+    WHERE relname IN ('tp_dek', 'tp_kek', 'tp_dek_grant', 'tp_keyring', 'tp_token_key', 'tp_token_trash', 'tp_key_grant',
+          'tp_reencrypt_job', 'tp_reencrypt_progress') AND attnum > 0 ORDER BY relname, attnum;
 SELECT conrelid::regclass AS table, contype, pg_get_constraintdef(oid) AS constraint
-    FROM pg_constraint WHERE conrelid IN ('tp_dek'::regclass, 'tp_kek'::regclass, 'tp_dek_grant'::regclass)
-      AND contype IN ('p', 'c') ORDER BY conrelid::regclass::text COLLATE "C", contype, pg_get_constraintdef(oid) COLLATE "C";
+    FROM pg_constraint WHERE conrelid IN (SELECT objid FROM member WHERE classid = 'pg_class'::regclass)
+      AND contype IN ('p', 'c', 'f') ORDER BY conrelid::regclass::text COLLATE "C", contype, pg_get_constraintdef(oid) COLLATE "C";
 SELECT indexrelid::regclass AS index, indisunique FROM pg_index
-    WHERE indrelid IN ('tp_dek'::regclass, 'tp_kek'::regclass, 'tp_dek_grant'::regclass)
+    WHERE indrelid IN (SELECT objid FROM member WHERE classid = 'pg_class'::regclass)
     ORDER BY indexrelid::regclass::text COLLATE "C";
 -- The triggers fire also where replication applies rows.
 SELECT tgrelid::regclass AS table, tgname, tgenabled, tgfoid::regproc AS function
-    FROM pg_trigger WHERE tgrelid IN ('tp_dek'::regclass, 'tp_kek'::regclass, 'tp_dek_grant'::regclass)
+    FROM pg_trigger WHERE tgrelid IN (SELECT objid FROM member WHERE classid = 'pg_class'::regclass) AND NOT tgisinternal
     ORDER BY tgrelid::regclass::text COLLATE "C", tgname;
 SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contypid = 'tp_encrypted'::regtype;
 -- Dumped with the database; not relocatable, as the functions find the tables beside them.

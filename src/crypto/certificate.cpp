@@ -135,6 +135,12 @@ std::vector<std::uint8_t> BuildSelfSigned(const PublicKey& key, SignatureAlgorit
   return Encode([&](std::uint8_t** end) { return i2d_X509(certificate.get(), end); });
 }
 
+std::vector<std::uint8_t> SubjectDer(std::string_view subject) {
+  const CleanErrors errors;
+  const Name name = ParseSubject(subject);
+  return Encode([&](std::uint8_t** end) { return i2d_X509_NAME(name.get(), end); });
+}
+
 std::string ToPem(std::string_view kind, base::Bytes der) {
   const CleanErrors errors;
   const Owned<BIO, BIO_free_all> bio(BIO_new(BIO_s_mem()));

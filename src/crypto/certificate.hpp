@@ -36,6 +36,9 @@ std::vector<std::uint8_t> BuildSelfSigned(const PublicKey& key, SignatureAlgorit
                                           const CertificateContent& content, const SelfSigned& options,
                                           const Signer& sign);
 
+// The DER of a subject, as CKA_SUBJECT has it. Throws kInvalidArgument.
+std::vector<std::uint8_t> SubjectDer(std::string_view subject);
+
 // "-----BEGIN <kind>-----"; kind is "CERTIFICATE REQUEST", "CERTIFICATE" or "PUBLIC KEY".
 std::string ToPem(std::string_view kind, base::Bytes der);
 

@@ -6,8 +6,11 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "base/error.hpp"
 #include "pkcs11/mechanism_names.hpp"
 #include "pkcs11/object.hpp"
+#include "pkcs11/retry.hpp"
+#include "pkcs11/token.hpp"
 
 namespace trustpoint::hsm {
 namespace {
@@ -34,6 +37,19 @@ CK_ULONG Number(const Value& bytes, std::size_t offset = 0) {
   CK_ULONG number = 0;
   if (offset + sizeof number <= bytes.size()) std::memcpy(&number, bytes.data() + offset, sizeof number);
   return number;
+}
+
+// As ReadBytes. SoftHSM fails for values that it took before, and NSS for attributes that it does not know;
+// that is no reason to hide the rest.
+std::optional<Value> ReadShown(pkcs11::Session& session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type) {
+  try {
+    return pkcs11::ReadBytes(session, object, type);
+  } catch (const base::Error& error) {
+    if (pkcs11::ClassOf(error.token_code()) == pkcs11::Class::kPermanent) return std::nullopt;
+    if (pkcs11::IsVague(error.token_code()) && pkcs11::TokenAnswers(session.module(), session.slot()))
+      return std::nullopt;
+    throw;
+  }
 }
 
 std::string Mechanisms(const Value& bytes) {
@@ -87,7 +103,7 @@ std::string TypeName(CK_KEY_TYPE type) {
 
 std::optional<std::string> AttributeText(pkcs11::Session& session, CK_OBJECT_HANDLE object,
                                          const Attribute& attribute) {
-  const auto value = pkcs11::ReadBytes(session, object, attribute.type);
+  const std::optional<Value> value = ReadShown(session, object, attribute.type);
   if (!value || value->empty()) return std::nullopt;
   switch (attribute.kind) {
     case Kind::kFlag:

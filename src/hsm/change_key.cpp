@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "crypto/certificate.hpp"
 #include "hsm/guard.hpp"
 #include "pkcs11/object.hpp"
 
@@ -21,15 +22,36 @@ bool IsKey(std::optional<CK_ULONG> object_class) {
   return object_class == CKO_PRIVATE_KEY || object_class == CKO_SECRET_KEY || object_class == CKO_PUBLIC_KEY;
 }
 
-// In both halves of a pair.
+CK_RV WriteValue(Session& session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, base::Bytes value) {
+  Template change;
+  change.Add(type, value);
+  return session.api()->C_SetAttributeValue(session.handle(), object, change.data(), change.size());
+}
+
+// SoftHSM takes a date for a private object, and fails whenever it is read again.
+bool Keeps(Session& session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, base::Bytes value) {
+  std::vector<std::uint8_t> read(value.size() + 64);
+  CK_ATTRIBUTE attribute = {type, read.data(), read.size()};
+  const CK_RV rv = session.api()->C_GetAttributeValue(session.handle(), object, &attribute, 1);
+  return rv == CKR_OK &&
+         std::ranges::equal(value, base::Bytes(read).first(std::min(attribute.ulValueLen, read.size())));
+}
+
+// In both halves of a pair. Where one does not keep the value it stays empty there, and the other must.
 void SetValue(Session& session, const TokenKey& key, CK_ATTRIBUTE_TYPE type, base::Bytes value) {
+  bool kept = value.empty();
   for (const CK_OBJECT_HANDLE object : {key.secret, key.public_object}) {
     if (object == CK_INVALID_HANDLE) continue;
-    Template change;
-    change.Add(type, value);
-    session.Check(session.api()->C_SetAttributeValue(session.handle(), object, change.data(), change.size()),
-                  "C_SetAttributeValue");
+    session.Check(WriteValue(session, object, type, value), "C_SetAttributeValue");
+    if (value.empty()) continue;
+    if (Keeps(session, object, type, value))
+      kept = true;
+    else
+      WriteValue(session, object, type, {});
   }
+  if (!kept)
+    throw Error(ErrorCode::kTokenRefused,
+                "the token does not keep this attribute of the key \"" + key.label + "\"");
 }
 
 // "2026-01-31" as the eight characters of a CK_DATE.
@@ -67,20 +89,26 @@ void RenameKey(Session& session, const TokenKey& key, std::string_view new_label
   RefuseKek(key.id, key.label);
   CheckNewLabel(new_label);
   RequireFreeLabel(session, new_label, key.id);
-  SetValue(session, key, CKA_LABEL, base::AsBytes(new_label));
+  for (const CK_OBJECT_HANDLE object : {key.secret, key.public_object})
+    if (object != CK_INVALID_HANDLE)
+      session.Check(WriteValue(session, object, CKA_LABEL, base::AsBytes(new_label)), "C_SetAttributeValue");
 }
 
 void SetKeyAttribute(Session& session, const TokenKey& key, std::string_view attribute,
                      std::string_view value) {
   RefuseKek(key.id, key.label);
-  CK_ATTRIBUTE_TYPE type = CKA_START_DATE;
-  if (attribute == "CKA_END_DATE")
-    type = CKA_END_DATE;
-  else if (attribute != "CKA_START_DATE")
-    throw Error(
-        ErrorCode::kInvalidArgument, "this attribute is not changed", {},
-        "CKA_START_DATE and CKA_END_DATE are; what a key may do never is, and tp_rename_key sets the label.");
-  SetValue(session, key, type, base::AsBytes(DateFrom(value)));
+  if (attribute == "CKA_SUBJECT") {
+    const auto subject = value.empty() ? std::vector<std::uint8_t>() : crypto::SubjectDer(value);
+    SetValue(session, key, CKA_SUBJECT, subject);
+  } else if (attribute == "CKA_START_DATE" || attribute == "CKA_END_DATE") {
+    SetValue(session, key, attribute == "CKA_END_DATE" ? CKA_END_DATE : CKA_START_DATE,
+             base::AsBytes(DateFrom(value)));
+  } else {
+    throw Error(ErrorCode::kInvalidArgument, "this attribute is not changed", {},
+                "CKA_SUBJECT, CKA_START_DATE and CKA_END_DATE are. What a key may do never changes, and "
+                "tp_rename_key "
+                "sets the label.");
+  }
 }
 
 std::size_t DestroyKey(Session& session, base::Bytes id) {

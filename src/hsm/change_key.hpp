@@ -15,8 +15,10 @@ void RequireFreeLabel(pkcs11::Session& session, std::string_view label, base::By
 // label. Safe to run twice. The caller forgets its KeyCache.
 void RenameKey(pkcs11::Session& session, const TokenKey& key, std::string_view new_label);
 
-// attribute: CKA_START_DATE, CKA_END_DATE ("YYYY-MM-DD"; "" empties it), of both halves. Throws
-// kInvalidArgument for every other attribute, and for no date.
+// attribute: CKA_SUBJECT ("CN=device 1,O=Acme"), CKA_START_DATE or CKA_END_DATE ("2026-01-31"), of both
+// halves;
+// "" empties it. Throws kInvalidArgument for every other attribute and for values that are none,
+// kTokenRefused when the token does not keep what it was given.
 void SetKeyAttribute(pkcs11::Session& session, const TokenKey& key, std::string_view attribute,
                      std::string_view value);
 

@@ -105,11 +105,14 @@ void CheckMade(Session& session, const TokenKey& key, std::string_view label, co
              {CKA_SENSITIVE, "CKA_SENSITIVE", true, true},
              {CKA_EXTRACTABLE, "CKA_EXTRACTABLE", false, true},
              {CKA_SIGN, "CKA_SIGN", signs},
-             {CKA_DECRYPT, "CKA_DECRYPT", !signs},
-             {CKA_WRAP, "CKA_WRAP", false},
-             {CKA_UNWRAP, "CKA_UNWRAP", false},
              {CKA_DERIVE, "CKA_DERIVE", false}},
             &weak);
+    if (wanted.type != KeyType::kEc)  // which can do neither, whatever the flags say
+      Demands(session, key.secret,
+              {{CKA_DECRYPT, "CKA_DECRYPT", !signs},
+               {CKA_WRAP, "CKA_WRAP", false},
+               {CKA_UNWRAP, "CKA_UNWRAP", false}},
+              &weak);
   }
   if (weak.empty()) return;
   throw Error(ErrorCode::kTokenRefused, "the token made a weaker key than it was asked for; it was destroyed",
@@ -133,10 +136,11 @@ void TryMade(Session& session, const TokenKey& key, const Wanted& wanted) {
 void DestroyQuietly(Session& session, base::Bytes id) noexcept {
   try {
     if (IsKekId(id)) return;
+    Session own(session.module(), session.slot());  // the other may be stuck in what failed
     pkcs11::Template search;
     search.Add(CKA_ID, id);
-    for (const CK_OBJECT_HANDLE object : pkcs11::Find(session, search, 16))
-      session.api()->C_DestroyObject(session.handle(), object);
+    for (const CK_OBJECT_HANDLE object : pkcs11::Find(own, search, 16))
+      own.api()->C_DestroyObject(own.handle(), object);
   } catch (const std::exception&) {
     // The caller has written the id down, and sweeps up what is left.
   }

@@ -32,49 +32,54 @@ Template Begin(const NewKey& key, CK_OBJECT_CLASS object_class, KeyType type) {
 }
 
 // Private and secret keys: theirs for ever.
-void AddProtection(Template* attributes, bool bare) {
+void AddProtection(Template* attributes, Extent extent) {
   attributes->Add(CKA_PRIVATE, true).Add(CKA_SENSITIVE, true).Add(CKA_EXTRACTABLE, false);
   // Left modifiable, as the label is set by a change; no function of ours changes anything else.
-  if (!bare) attributes->Add(CKA_COPYABLE, false);
+  if (extent == Extent::kFull) attributes->Add(CKA_COPYABLE, false);
 }
 
 }  // namespace
 
-Template PrivateTemplate(const NewKey& key, KeyType type, Usage usage, bool bare) {
+Template PrivateTemplate(const NewKey& key, KeyType type, Usage usage, Extent extent) {
   Template attributes = Begin(key, CKO_PRIVATE_KEY, type);
-  AddProtection(&attributes, bare);
+  AddProtection(&attributes, extent);
   const bool signs = usage == Usage::kSign;
   attributes.Add(CKA_SIGN, signs);
-  if (type == KeyType::kRsa) attributes.Add(CKA_DECRYPT, !signs).Add(CKA_UNWRAP, false);
-  if (!bare) attributes.Add(CKA_SIGN_RECOVER, false).Add(CKA_DERIVE, false);
+  if (type == KeyType::kRsa || extent != Extent::kBare)
+    attributes.Add(CKA_DECRYPT, !signs).Add(CKA_UNWRAP, false);
+  if (extent != Extent::kBare) attributes.Add(CKA_SIGN_RECOVER, false).Add(CKA_DERIVE, false);
   return attributes;
 }
 
-Template PublicTemplate(const NewKey& key, KeyType type, Usage usage, bool bare) {
+Template PublicTemplate(const NewKey& key, KeyType type, Usage usage, Extent extent) {
   Template attributes = Begin(key, CKO_PUBLIC_KEY, type);
   const bool signs = usage == Usage::kSign;
   attributes.Add(CKA_PRIVATE, false).Add(CKA_VERIFY, signs);
-  if (type == KeyType::kRsa) attributes.Add(CKA_ENCRYPT, !signs).Add(CKA_WRAP, false);
-  if (!bare) attributes.Add(CKA_VERIFY_RECOVER, false).Add(CKA_DERIVE, false);
+  if (type == KeyType::kRsa || extent != Extent::kBare)
+    attributes.Add(CKA_ENCRYPT, !signs).Add(CKA_WRAP, false);
+  if (extent != Extent::kBare) attributes.Add(CKA_VERIFY_RECOVER, false).Add(CKA_DERIVE, false);
   return attributes;
 }
 
-Template AesTemplate(const NewKey& key, AesMode mode, bool bare) {
+Template AesTemplate(const NewKey& key, AesMode mode, Extent extent) {
   Template attributes = Begin(key, CKO_SECRET_KEY, KeyType::kAes);
-  AddProtection(&attributes, bare);
+  AddProtection(&attributes, extent);
   attributes.Add(CKA_ENCRYPT, true).Add(CKA_DECRYPT, true).Add(CKA_WRAP, false).Add(CKA_UNWRAP, false);
   attributes.Add(CKA_SIGN, false).Add(CKA_VERIFY, false);
-  if (!bare) attributes.Add(CKA_DERIVE, false).Add(CKA_ALLOWED_MECHANISMS, CK_ULONG{MechanismOf(mode)});
+  if (extent != Extent::kBare) attributes.Add(CKA_DERIVE, false);
+  if (extent == Extent::kFull) attributes.Add(CKA_ALLOWED_MECHANISMS, CK_ULONG{MechanismOf(mode)});
   return attributes;
 }
 
-Template PairTemplates::public_half(bool bare) const {
-  Template attributes = PublicTemplate(key_, type_, usage_, bare);
+Template PairTemplates::public_half(Extent extent) const {
+  Template attributes = PublicTemplate(key_, type_, usage_, extent);
   if (change_) change_(attributes);
   return attributes;
 }
 
-Template PairTemplates::private_half(bool bare) const { return PrivateTemplate(key_, type_, usage_, bare); }
+Template PairTemplates::private_half(Extent extent) const {
+  return PrivateTemplate(key_, type_, usage_, extent);
+}
 
 ImportTemplates::ImportTemplates(const NewKey& key, const crypto::PrivateKey& value, Usage usage)
     : key_(key), value_(value), usage_(usage) {
@@ -84,8 +89,8 @@ ImportTemplates::ImportTemplates(const NewKey& key, const crypto::PrivateKey& va
   encoded_point_.insert(encoded_point_.end(), value.point.begin(), value.point.end());
 }
 
-Template ImportTemplates::public_half(bool bare) const {
-  Template attributes = PublicTemplate(key_, value_.type, usage_, bare);
+Template ImportTemplates::public_half(Extent extent) const {
+  Template attributes = PublicTemplate(key_, value_.type, usage_, extent);
   if (value_.type == KeyType::kRsa)
     attributes.Add(CKA_MODULUS, base::Bytes(value_.modulus))
         .Add(CKA_PUBLIC_EXPONENT, base::Bytes(value_.exponent));
@@ -95,8 +100,8 @@ Template ImportTemplates::public_half(bool bare) const {
   return attributes;
 }
 
-Template ImportTemplates::private_half(bool bare) const {
-  Template attributes = PrivateTemplate(key_, value_.type, usage_, bare);
+Template ImportTemplates::private_half(Extent extent) const {
+  Template attributes = PrivateTemplate(key_, value_.type, usage_, extent);
   if (value_.type == KeyType::kRsa) {
     attributes.Add(CKA_MODULUS, base::Bytes(value_.modulus))
         .Add(CKA_PUBLIC_EXPONENT, base::Bytes(value_.exponent));
@@ -113,8 +118,9 @@ Template ImportTemplates::private_half(bool bare) const {
 }
 
 bool RefusesTemplate(CK_RV rv) noexcept {
+  // The last is what NSS's database says of an attribute that it does not know.
   return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_VALUE_INVALID ||
-         rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT;
+         rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT || rv == CKR_GENERAL_ERROR;
 }
 
 }  // namespace trustpoint::hsm

@@ -23,11 +23,13 @@ struct Wanted {
   std::optional<AesMode> mode;  // AES
 };
 
-// bare: without the attributes that older modules do not know or do not let anybody set. What matters is read
-// back in any case.
-pkcs11::Template PrivateTemplate(const NewKey& key, crypto::KeyType type, Usage usage, bool bare);
-pkcs11::Template PublicTemplate(const NewKey& key, crypto::KeyType type, Usage usage, bool bare);
-pkcs11::Template AesTemplate(const NewKey& key, AesMode mode, bool bare);
+// How much a template says: everything; without what modules of before 2.40 do not know; without what some do
+// not let anybody set. What matters is read back in any case.
+enum class Extent : std::uint8_t { kFull, kCommon, kBare };
+
+pkcs11::Template PrivateTemplate(const NewKey& key, crypto::KeyType type, Usage usage, Extent extent);
+pkcs11::Template PublicTemplate(const NewKey& key, crypto::KeyType type, Usage usage, Extent extent);
+pkcs11::Template AesTemplate(const NewKey& key, AesMode mode, Extent extent);
 
 // The two halves of a pair that the token makes.
 class PairTemplates {
@@ -37,8 +39,8 @@ class PairTemplates {
   PairTemplates(const NewKey& key, crypto::KeyType type, Usage usage)
       : key_(key), type_(type), usage_(usage) {}
   void AddToPublic(Change change) { change_ = std::move(change); }
-  pkcs11::Template public_half(bool bare) const;
-  pkcs11::Template private_half(bool bare) const;
+  pkcs11::Template public_half(Extent extent) const;
+  pkcs11::Template private_half(Extent extent) const;
 
  private:
   NewKey key_;
@@ -51,8 +53,8 @@ class PairTemplates {
 class ImportTemplates {
  public:
   ImportTemplates(const NewKey& key, const crypto::PrivateKey& value, Usage usage);
-  pkcs11::Template public_half(bool bare) const;
-  pkcs11::Template private_half(bool bare) const;
+  pkcs11::Template public_half(Extent extent) const;
+  pkcs11::Template private_half(Extent extent) const;
 
  private:
   NewKey key_;
@@ -64,10 +66,11 @@ class ImportTemplates {
 // Whether the module takes offence at the attributes, of which it may know fewer.
 bool RefusesTemplate(CK_RV rv) noexcept;
 
-// Runs attempt(false), and where that says false, attempt(true): with the bare template.
+// Runs attempt(extent) with less and less in the template, until it says true. At kBare it must, or throw.
 template <class Body>
 void Attempt(Body attempt) {
-  if (!attempt(false)) attempt(true);
+  for (const Extent extent : {Extent::kFull, Extent::kCommon, Extent::kBare})
+    if (attempt(extent)) return;
 }
 
 // Throws kTokenRefused when the key is not what was wanted, naming what is not.

@@ -41,6 +41,7 @@ TokenKey MakeChecked(Session& session, const NewKey& key, const Wanted& wanted, 
     TokenKey made = FindKey(session, {key.label, key.id});
     CheckMade(session, made, key.label, wanted);
     TryMade(session, made, wanted);
+    made.mode = wanted.mode;  // also where the token does not keep it
     return made;
   } catch (...) {
     DestroyQuietly(session, key.id);
@@ -49,26 +50,26 @@ TokenKey MakeChecked(Session& session, const NewKey& key, const Wanted& wanted, 
 }
 
 void GeneratePair(Session& session, const pkcs11::NamedMechanism& mechanism, const PairTemplates& pair) {
-  Attempt([&](bool bare) {
-    Template public_half = pair.public_half(bare), private_half = pair.private_half(bare);
+  Attempt([&](Extent extent) {
+    Template public_half = pair.public_half(extent), private_half = pair.private_half(extent);
     CK_MECHANISM copy = mechanism.mechanism;
     CK_OBJECT_HANDLE handles[2];
     const CK_RV rv =
         session.api()->C_GenerateKeyPair(session.handle(), &copy, public_half.data(), public_half.size(),
                                          private_half.data(), private_half.size(), &handles[0], &handles[1]);
-    if (!bare && RefusesTemplate(rv)) return false;
+    if (extent != Extent::kBare && RefusesTemplate(rv)) return false;
     pkcs11::CheckInit(session, rv, "C_GenerateKeyPair", mechanism);
     return true;
   });
 }
 
-void Create(Session& session, const std::function<Template(bool bare)>& object, std::string_view what) {
-  Attempt([&](bool bare) {
-    Template attributes = object(bare);
+void Create(Session& session, const std::function<Template(Extent extent)>& object, std::string_view what) {
+  Attempt([&](Extent extent) {
+    Template attributes = object(extent);
     CK_OBJECT_HANDLE handle;
     const CK_RV rv =
         session.api()->C_CreateObject(session.handle(), attributes.data(), attributes.size(), &handle);
-    if (!bare && RefusesTemplate(rv)) return false;
+    if (extent != Extent::kBare && RefusesTemplate(rv)) return false;
     pkcs11::CheckInit(session, rv, "C_CreateObject", {{}, what});
     return true;
   });
@@ -106,7 +107,7 @@ TokenKey MakeEcKey(Session& session, const NewKey& key, crypto::Curve curve) {
   RequireMechanismFor(session, CKM_EC_KEY_PAIR_GEN, CKF_GENERATE_KEY_PAIR, crypto::CurveBits(curve));
   RequireUse(session, KeyType::kEc, Usage::kSign);
   const Wanted wanted{KeyType::kEc, crypto::CurveBits(curve), curve, Usage::kSign, {}};
-  const std::string name = std::string("CKM_EC_KEY_PAIR_GEN on ") + crypto::CurveName(curve);
+  const std::string name = std::string("CKM_ECDSA_KEY_PAIR_GEN on ") + crypto::CurveName(curve);
   return MakeChecked(session, key, wanted, [&] {
     PairTemplates pair(key, KeyType::kEc, Usage::kSign);
     pair.AddToPublic([&](Template& half) { half.Add(CKA_EC_PARAMS, crypto::CurveOid(curve)); });
@@ -121,15 +122,15 @@ TokenKey MakeAesKey(Session& session, const NewKey& key, unsigned bits, AesMode 
   pkcs11::RequireMechanism(session, MechanismOf(mode), CKF_ENCRYPT | CKF_DECRYPT);
   const Wanted wanted{KeyType::kAes, bits, {}, Usage::kDecrypt, mode};
   return MakeChecked(session, key, wanted, [&] {
-    Attempt([&](bool bare) {
-      Template attributes = AesTemplate(key, mode, bare);
+    Attempt([&](Extent extent) {
+      Template attributes = AesTemplate(key, mode, extent);
       attributes.Add(CKA_VALUE_LEN, CK_ULONG{bits / 8});
       const pkcs11::NamedMechanism mechanism = {{CKM_AES_KEY_GEN, nullptr, 0}};
       CK_MECHANISM copy = mechanism.mechanism;
       CK_OBJECT_HANDLE handle;
       const CK_RV rv = session.api()->C_GenerateKey(session.handle(), &copy, attributes.data(),
                                                     attributes.size(), &handle);
-      if (!bare && RefusesTemplate(rv)) return false;
+      if (extent != Extent::kBare && RefusesTemplate(rv)) return false;
       pkcs11::CheckInit(session, rv, "C_GenerateKey", mechanism);
       return true;
     });
@@ -143,12 +144,15 @@ TokenKey ImportKey(Session& session, const NewKey& key, const crypto::PrivateKey
   CheckNew(session, key);
   RequireUse(session, value.type, usage);
   const Wanted wanted{value.type, value.bits, value.curve, usage, {}};
+  const std::string what = value.type == KeyType::kRsa
+                               ? "C_CreateObject of RSA keys"
+                               : std::string("CKM_ECDSA on ") + crypto::CurveName(value.curve);
   return MakeChecked(session, key, wanted, [&] {
     const ImportTemplates import(key, value, usage);
     Create(
-        session, [&](bool bare) { return import.private_half(bare); }, "the import of such a private key");
+        session, [&](Extent extent) { return import.private_half(extent); }, what);
     Create(
-        session, [&](bool bare) { return import.public_half(bare); }, "the import of such a public key");
+        session, [&](Extent extent) { return import.public_half(extent); }, what);
   });
 }
 

@@ -134,7 +134,8 @@ CK_OBJECT_HANDLE GenerateKek(pkcs11::Session& session, base::Bytes id, std::stri
   session.MarkSent();
   CK_RV rv = session.api()->C_GenerateKey(session.handle(), &mechanism, attributes.data(), attributes.size(),
                                           &handle);
-  if (rv == CKR_ATTRIBUTE_TYPE_INVALID) {  // older modules do not know this one
+  // Older modules do not know this one; NSS's database then says what it says of every fault.
+  if (rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_GENERAL_ERROR) {
     attributes.Remove(CKA_COPYABLE);
     rv = session.api()->C_GenerateKey(session.handle(), &mechanism, attributes.data(), attributes.size(),
                                       &handle);

@@ -34,8 +34,9 @@ struct Record {
   std::uint8_t kind, aborted, id_size, unused;
   std::uint8_t id[64];
   std::uint64_t xid;
-  std::uint32_t database;
-  std::uint8_t unused_too[44];
+  std::uint32_t database, table;
+  char token_serial[16];
+  std::uint8_t unused_too[24];
 };
 static_assert(sizeof(Header) == 128 && sizeof(Record) == 128);
 
@@ -129,19 +130,8 @@ Header OwnHeader(int fd) {
 
 void ReportCopied(int fd) {
   Record record;
-  for (int slot = 0; Read(fd, OffsetOf(slot), &record); ++slot) {
-    if (!IsEntry(record)) continue;
-    char id[2 * sizeof record.id + 1];
-    hex_encode(reinterpret_cast<const char*>(record.id), record.id_size, id);
-    id[2 * record.id_size] = '\0';
-    ereport(
-        LOG,
-        (errmsg("trustpoint: a key in the token may belong to a transaction that never ended"),
-         errdetail("Its CKA_ID is %s. The journal came with a copy of the data directory, or from before a "
-                   "recovery, so the key is left alone.",
-                   id),
-         errhint("tp_hsm_keys() lists it; destroy it with tp_destroy_key when nobody else uses it.")));
-  }
+  for (int slot = 0; Read(fd, OffsetOf(slot), &record); ++slot)
+    if (IsEntry(record)) JournalReport(ToKeyId({record.id, record.id_size}));
 }
 
 // Under the lock: begins the file anew unless it is this data directory's own. False: errno.
@@ -183,6 +173,8 @@ int JournalAdd(const JournalEntry& entry) {
   base::Copy(record.id, entry.id.view());
   record.xid = entry.xid;
   record.database = entry.database;
+  record.table = entry.table;
+  memcpy(record.token_serial, entry.token_serial, sizeof record.token_serial);
 
   const int fd = Lock();
   int slot = -1;
@@ -204,6 +196,17 @@ bool JournalRemove(int slot, const KeyId& id) {
 
 bool JournalMarkAborted(int slot, const KeyId& id) {
   return ChangeAtEnd(slot, id, [](Record* record) { record->aborted = 1; });
+}
+
+void JournalReport(const KeyId& id) {
+  char hex[2 * sizeof id.bytes + 1] = {};
+  (void)hex_encode(reinterpret_cast<const char*>(id.bytes), id.size, hex);
+  ereport(LOG, (errmsg("trustpoint: a key in the token may belong to a transaction that never ended"),
+                errdetail("Its CKA_ID is %s. The journal or its table came by a copy, a recovery or a new "
+                          "extension, so the key "
+                          "is left alone.",
+                          hex),
+                errhint("tp_hsm_keys() lists it; destroy it with tp_destroy_key when nobody else uses it.")));
 }
 
 JournalEntry* JournalRead(int* count, int** slots) {
@@ -231,8 +234,15 @@ JournalEntry* JournalRead(int* count, int** slots) {
       *slots = static_cast<int*>(repalloc(*slots, room * sizeof(int)));
     }
     (*slots)[*count] = slot;
-    entries[(*count)++] = {static_cast<JournalEntry::Kind>(record.kind), record.aborted != 0,
-                           ToKeyId({record.id, record.id_size}), record.database, record.xid};
+    JournalEntry& entry = entries[(*count)++];
+    entry = {static_cast<JournalEntry::Kind>(record.kind),
+             record.aborted != 0,
+             ToKeyId({record.id, record.id_size}),
+             record.database,
+             record.table,
+             record.xid,
+             {}};
+    memcpy(entry.token_serial, record.token_serial, sizeof record.token_serial);
   }
   return entries;
 }

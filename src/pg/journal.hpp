@@ -19,8 +19,9 @@ struct JournalEntry {
   Kind kind;
   bool aborted;  // the (sub)transaction is known to have aborted, and the undo failed
   KeyId id;
-  Oid database;
-  std::uint64_t xid;  // with its epoch
+  Oid database, table;  // where the row is: tp_token_key
+  std::uint64_t xid;    // with its epoch
+  char token_serial[17];
 };
 
 // Returns the entry's slot once it is on the disk. May ereport; nothing is held then.
@@ -28,6 +29,9 @@ int JournalAdd(const JournalEntry& entry);
 // For the ends of transactions: never ereports. False: the journal could not be had or written.
 bool JournalRemove(int slot, const KeyId& id);
 bool JournalMarkAborted(int slot, const KeyId& id);
+
+// Writes to the log that nobody knows whether the key is wanted.
+void JournalReport(const KeyId& id);
 
 // All entries, palloc'ed; slots[i] is the slot of entries[i]. May ereport.
 JournalEntry* JournalRead(int* count, int** slots);

@@ -49,6 +49,7 @@ struct KnownKey {
   std::string label, bound_label;  // UTF-8
   KeyId id{};                      // empty: a key of other tools, which the token alone knows by its label
   bool has_row = false;
+  std::string token_serial;  // of its row
   crypto::KeyType type = crypto::KeyType::kRsa;
   crypto::Curve curve = crypto::Curve::kP256;  // of kEc only
   std::optional<hsm::AesMode> mode;

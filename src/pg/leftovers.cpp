@@ -20,22 +20,21 @@ using pkcs11::Connection;
 using pkcs11::Level;
 using pkcs11::Session;
 
-enum class Outcome : std::uint8_t { kInProgress, kCommitted, kAborted, kUnknown };
-
-Outcome OutcomeOf(std::uint64_t xid) {
+// Also a prepared one. After a crash PostgreSQL may have given the number to another transaction, so that no
+// more can be asked of it than this: then the entry waits for that one's end.
+bool IsInProgress(std::uint64_t xid) {
   const FullTransactionId id = FullTransactionIdFromU64(xid);
-  // Not of this history: the journal is older than the recovery that led here.
-  if (!FullTransactionIdPrecedes(id, ReadNextFullTransactionId())) return Outcome::kInProgress;
+  // A number of the future is of a transaction that the crash has cut off altogether.
+  if (!FullTransactionIdPrecedes(id, ReadNextFullTransactionId())) return false;
   LOCAL_FCINFO(call, 1);
   InitFunctionCallInfoData(*call, nullptr, 1, InvalidOid, nullptr, nullptr);
   call->args[0] = {FullTransactionIdGetDatum(id), false};
   const Datum status = pg_xact_status(call);
-  if (call->isnull) return Outcome::kUnknown;  // so old that nobody knows
-  const char* name = text_to_cstring(DatumGetTextPP(status));
-  return strcmp(name, "in progress") == 0 ? Outcome::kInProgress
-         : strcmp(name, "committed") == 0 ? Outcome::kCommitted
-                                          : Outcome::kAborted;
+  return !call->isnull && strcmp(text_to_cstring(DatumGetTextPP(status)), "in progress") == 0;
 }
+
+// Whether it concerns the token that the settings name.
+bool IsHere(const char* token_serial) { return ThisBackend().connection.token().serial == token_serial; }
 
 // True when it is done. One key that the token will not let go of must not bar all others.
 template <class Step>
@@ -62,8 +61,11 @@ bool Destroy(const KeyId& id) {
 // True when nothing is left to do for the entry.
 bool Settle(const JournalEntry& entry) {
   // First whether it has ended, then its row: in the other order a commit between the two would be missed.
-  const Outcome outcome = OutcomeOf(entry.xid);
-  if (outcome == Outcome::kInProgress) return false;
+  if (!entry.aborted && IsInProgress(entry.xid)) return false;
+  if (entry.table != KnownTokenTables().key) {
+    JournalReport(entry.id);  // the extension was dropped since, and the rows with it
+    return true;
+  }
   TokenKeyRow row;
   const bool has_row = ReadTokenKey(entry.id, &row);
   if (entry.kind == JournalEntry::Kind::kRenamed) {
@@ -71,7 +73,7 @@ bool Settle(const JournalEntry& entry) {
       hsm::RenameKey(session, hsm::FindKey(session, {row.label, entry.id.view()}), row.label);
     });
   }
-  if (has_row || (outcome == Outcome::kCommitted && !entry.aborted)) return true;
+  if (has_row) return true;
   if (!Destroy(entry.id)) return false;
   ereport(LOG, (errmsg("trustpoint: destroyed a key in the token whose transaction did not commit")));
   return true;
@@ -87,9 +89,10 @@ void SettleLeftovers() {
     if (entries[i].database == MyDatabaseId && Settle(entries[i]))
       (void)JournalRemove(slots[i], entries[i].id);
 
-  const KeyId* trash = ReadTrash(&count);
+  const TrashRow* trash = ReadTrash(&count);
   for (int i = 0; i < count; ++i)
-    if (!IsDoomedHere(trash[i]) && Destroy(trash[i])) DeleteTrash(trash[i]);
+    if (IsHere(trash[i].token_serial) && !IsDoomedHere(trash[i].id) && Destroy(trash[i].id))
+      DeleteTrash(trash[i].id);
 }
 
 }  // namespace trustpoint::pg

@@ -1,4 +1,6 @@
 // tp_hsm_session, tp_hsm_login, tp_hsm_logout: the token session that a backend keeps.
+#include <optional>
+
 #include "pg/backend.hpp"
 #include "pg/catalog.hpp"
 #include "pg/postgres.hpp"
@@ -41,17 +43,9 @@ StateNames NamesOf(CK_STATE state) {
 
 // tp_hsm_session() RETURNS one row
 TP_SQL_FUNCTION(tp_hsm_session) {
-  const Backend& backend = ThisBackend();
-  const bool open = backend.connection.started() && backend.connection.level() >= Level::kToken;
-  CK_SESSION_INFO info = {};
-  if (open) {
-    const Level level = backend.connection.level();
-    RunOnToken(level, Gate::kForStart, [&](Connection& connection) {
-      connection.Run(level, [&](Session& session) {
-        session.Check(session.api()->C_GetSessionInfo(session.handle(), &info), "C_GetSessionInfo");
-      });
-    });
-  }
+  const std::optional<CK_SESSION_INFO> session = ThisBackend().connection.SessionState();
+  const bool open = session.has_value();
+  const CK_SESSION_INFO info = session.value_or(CK_SESSION_INFO{});
   ResultRow row;
   row.Text(open ? NamesOf(info.state).state : "closed");
   row.Text(open ? NamesOf(info.state).user_type : "nobody");

@@ -21,8 +21,8 @@ namespace {
 
 using pkcs11::Session;
 
-void Audit(const char* event, const Utf8& label) {
-  const std::string_view shown = FromUtf8(label.view());
+void Audit(const char* event, std::string_view label) {
+  const std::string_view shown = FromUtf8(label);
   AuditKey(event, pnstrdup(shown.data(), shown.size()), 0);
 }
 
@@ -45,9 +45,10 @@ void Adopt(const KnownKey& known) {
 // The key to be changed, with its label locked.
 const KnownKey& KeyToChange(FunctionCallInfo fcinfo, const char* function, const Utf8& label) {
   RefreshTokenKeys(fcinfo);
-  (void)FindTokenKey(label.view(), Operation::kManage);  // who may not, waits for nobody
+  // Who may not, waits for nobody. The argument may be a URI.
+  const char* const locked = pstrdup(FindTokenKey(label.view(), Operation::kManage).label.c_str());
   BeginTokenChange(fcinfo, function);
-  LockLabel(label.view());
+  LockLabel(locked);
   RefreshTokenKeys(fcinfo);
   const KnownKey& known = FindTokenKey(label.view(), Operation::kManage);
   RequireId(known);
@@ -71,12 +72,12 @@ bool DateArgument(FunctionCallInfo fcinfo, int number, Date* date) {
   return true;
 }
 
-// What the attribute of the private or secret key is now.
+// What the attribute is now, in the half that shows it.
 Date DateNow(const KnownKey& known, const char* attribute) {
   Date now = {};
   WithTokenKey(known, [&](Session& session, const hsm::TokenKey& key) {
     for (const hsm::AttributeInfo& info : hsm::ReadAttributes(session, key))
-      if (info.object_class != "public key" && info.name == attribute)
+      if (info.name == attribute && !info.value.empty())
         snprintf(now.text, sizeof now.text, "%s", info.value.c_str());
   });
   return now;
@@ -90,6 +91,43 @@ void SetDate(const KnownKey& known, const char* attribute, const Date& date) {
   });
 }
 
+void RenameInToken(const KeyId& id, std::string_view label, std::string_view new_label) {
+  WillRenameKey(id, label);
+  RunWithKeys([&](pkcs11::Connection& connection) {
+    connection.Run(pkcs11::Level::kLogin, [&](Session& session) {
+      hsm::RenameKey(session, hsm::FindKey(session, {label, id.view()}), new_label);
+      ThisBackend().token_keys.Forget();
+    });
+  });
+}
+
+// Whether other tools have destroyed the key, so that only its row is left. Raises what else is wrong with
+// it.
+bool IsGone(const KnownKey& known) {
+  Backend& backend = ThisBackend();
+  base::Failure failure;
+  const bool found = TryWithKeys(&failure, [&](pkcs11::Connection& connection) {
+    connection.Run(pkcs11::Level::kLogin,
+                   [&](Session& session) { (void)hsm::FindKey(session, known.ref()); });
+  });
+  if (found) return false;
+  const bool its_token = known.has_row && backend.connection.token().serial == known.token_serial;
+  if (failure.code != base::ErrorCode::kNotFound || !its_token) Raise(failure);
+  return true;
+}
+
+// Makes room for a new key of the label in this very transaction. A key without a row could not get its label
+// back after a crash.
+void FreeLabel(const KnownKey& known) {
+  if (!known.has_row) return;
+  constexpr std::string_view kPrefix = "destroyed ";
+  char label[kPrefix.size() + 2 * hsm::kKeyIdSize + 1] = {};
+  memcpy(label, kPrefix.data(), kPrefix.size());
+  (void)hex_encode(reinterpret_cast<const char*>(known.id.bytes),
+                   std::min<size_t>(known.id.size, hsm::kKeyIdSize), label + kPrefix.size());
+  RenameInToken(known.id, known.label, label);
+}
+
 }  // namespace
 
 // tp_rename_key(label text, new_label text) RETURNS void
@@ -97,25 +135,18 @@ TP_SQL_FUNCTION(tp_rename_key) {
   const Utf8 label = TextArgument(fcinfo, 0, "label");
   const Utf8 new_label = TextArgument(fcinfo, 1, "new_label");
   FindTokenTables(fcinfo);
-  RefuseKeyringLabel(label.view());
-  RefuseKeyringLabel(new_label.view());
-  Run([&] { hsm::CheckNewLabel(new_label.view()); });
+  CheckNewKeyLabel(new_label.view());
   (void)KeyToChange(fcinfo, "tp_rename_key()", label);
   LockLabel(new_label.view());
   RefreshTokenKeys(fcinfo);
   RefuseTakenLabel(new_label.view());
   const KnownKey& known = FindTokenKey(label.view(), Operation::kManage);
   const KeyId id = known.id;
+  const char* const old_label = pstrdup(known.label.c_str());
   Adopt(known);
-  WillRenameKey(id, label.view());
-  RunWithKeys([&](pkcs11::Connection& connection) {
-    connection.Run(pkcs11::Level::kLogin, [&](Session& session) {
-      hsm::RenameKey(session, hsm::FindKey(session, {label.view(), id.view()}), new_label.view());
-      ThisBackend().token_keys.Forget();
-    });
-  });
+  RenameInToken(id, old_label, new_label.view());
   RenameTokenKey(id, new_label.view());
-  Audit("rename_key", new_label);
+  Audit("rename_key", new_label.view());
   PG_RETURN_VOID();
 }
 
@@ -138,11 +169,12 @@ TP_SQL_FUNCTION(tp_destroy_key) {
   const Utf8 label = TextArgument(fcinfo, 0, "label");
   const KnownKey& known = KeyToChange(fcinfo, "tp_destroy_key()", label);
   const KeyId id = known.id;
+  const char* const old_label = pstrdup(known.label.c_str());
   // That it is there, and alone with its id, is known before anybody relies on its end.
-  WithTokenKey(known, [](Session&, const hsm::TokenKey&) {});
+  if (!IsGone(known)) FreeLabel(known);
   WillDestroyKey(id);
-  MoveToTrash(id, label.view());
-  Audit("destroy_key", label);
+  MoveToTrash(id, old_label);
+  Audit("destroy_key", old_label);
   PG_RETURN_VOID();
 }
 

@@ -50,8 +50,7 @@ unsigned BitsArgument(FunctionCallInfo fcinfo, int number, void (*check)(unsigne
 Utf8 NewLabelArgument(FunctionCallInfo fcinfo, int number, const char* name) {
   const Utf8 label = TextArgument(fcinfo, number, name);
   FindTokenTables(fcinfo);
-  RefuseKeyringLabel(label.view());
-  Run([&] { hsm::CheckNewLabel(label.view()); });
+  CheckNewKeyLabel(label.view());
   return label;
 }
 

@@ -44,7 +44,7 @@ Datum AttributeList(const hsm::ObjectInfo& object) {
 
 // The ids that nobody may see yet, or any more: of transactions that have not ended, and the destroyed.
 struct Hidden {
-  const KeyId* trash;
+  const TrashRow* trash;
   int trashed;
   const JournalEntry* entries;
   int pending;
@@ -59,7 +59,8 @@ Hidden ReadHidden() {
 }
 
 bool Contains(const Hidden& hidden, const KeyId& id) {
-  return std::find(hidden.trash, hidden.trash + hidden.trashed, id) != hidden.trash + hidden.trashed ||
+  return std::any_of(hidden.trash, hidden.trash + hidden.trashed,
+                     [&](const TrashRow& row) { return row.id == id; }) ||
          std::any_of(hidden.entries, hidden.entries + hidden.pending, [&](const JournalEntry& entry) {
            return entry.kind == JournalEntry::Kind::kMade && entry.id == id;
          });

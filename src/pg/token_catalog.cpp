@@ -17,10 +17,11 @@ namespace {
 
 // Column numbers, as in the SQL script. A column is only ever added at the end.
 namespace key {
-constexpr AttrNumber kId = 1, kLabel = 2, kType = 3, kCurve = 5, kMode = 7, kBoundLabel = 8;
+constexpr AttrNumber kId = 1, kLabel = 2, kType = 3, kCurve = 5, kMode = 7, kBoundLabel = 8,
+                     kTokenSerial = 10;
 }
 namespace trash {
-constexpr AttrNumber kId = 1;
+constexpr AttrNumber kId = 1, kTokenSerial = 3;
 }
 namespace kek {
 constexpr AttrNumber kLabel = 2;
@@ -30,7 +31,7 @@ constexpr AttrNumber kId = 1, kGrantee = 2, kOperation = 3;
 }
 
 constexpr const char* kOperationNames[] = {"sign",    "sign-digest",   "verify", "encrypt",
-                                           "decrypt", "decrypt-pkcs1", "manage", "look at"};
+                                           "decrypt", "decrypt-pkcs1", "manage", ""};
 
 TokenTables tables = {InvalidOid, InvalidOid, InvalidOid};
 Oid kek_table = InvalidOid;
@@ -62,6 +63,9 @@ void FillKey(HeapTuple tuple, TupleDesc descriptor, TokenKeyRow* row) {
     RaiseMalformed("tp_token_key", "label");
   if (!CopyText(row->bound_label, ToUtf8(TextColumn(tuple, descriptor, key::kBoundLabel)).view()))
     RaiseMalformed("tp_token_key", "bound_label");
+
+  if (!CopyText(row->token_serial, TextColumn(tuple, descriptor, key::kTokenSerial)))
+    RaiseMalformed("tp_token_key", "token_serial");
 
   const std::string_view type = TextColumn(tuple, descriptor, key::kType);
   row->type = type == "RSA"  ? crypto::KeyType::kRsa
@@ -132,19 +136,22 @@ bool ReadTokenKey(const KeyId& id, TokenKeyRow* row) {
   return found;
 }
 
-KeyId* ReadTrash(int* count) {
+TrashRow* ReadTrash(int* count) {
   int room = 16;
-  auto* ids = static_cast<KeyId*>(palloc(room * sizeof(KeyId)));
+  auto* rows = static_cast<TrashRow*>(palloc(room * sizeof(TrashRow)));
   *count = 0;
   ScanTable(tables.trash, InvalidOid, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
     if (*count == room) {
       room *= 2;
-      ids = static_cast<KeyId*>(repalloc(ids, room * sizeof(KeyId)));
+      rows = static_cast<TrashRow*>(repalloc(rows, room * sizeof(TrashRow)));
     }
-    ids[(*count)++] = ToKeyId(base::AsBytes(TextColumn(tuple, descriptor, trash::kId)));
+    TrashRow& row = rows[(*count)++];
+    row.id = ToKeyId(base::AsBytes(TextColumn(tuple, descriptor, trash::kId)));
+    if (!CopyText(row.token_serial, TextColumn(tuple, descriptor, trash::kTokenSerial)))
+      RaiseMalformed("tp_token_trash", "token_serial");
     return true;
   });
-  return ids;
+  return rows;
 }
 
 bool IsTrash(const KeyId& id) {

@@ -3,8 +3,10 @@
 #include "hsm/guard.hpp"
 #include "pg/catalog.hpp"
 #include "pg/journal.hpp"
+#include "pg/key_uri.hpp"
 #include "pg/text.hpp"
 #include "pg/token_catalog.hpp"
+#include "pkcs11/uri.hpp"
 
 extern "C" {
 #include "utils/inval.h"
@@ -14,6 +16,8 @@ namespace trustpoint::pg {
 namespace {
 
 using pkcs11::Level;
+
+constexpr std::size_t kMostKnown = 1000;
 
 // In the database's encoding, for messages.
 const char* Shown(std::string_view utf8) {
@@ -59,58 +63,87 @@ bool IsHidden(const KeyId& id) {
   return false;
 }
 
-// A key without a row has no grants.
-KnownKey* AdmitForeign(std::string_view label) {
-  Backend& backend = ThisBackend();
-  KnownKey* found = nullptr;
-  KeyId id{};
-  bool keyring = false;
-  RunWithKeys([&](pkcs11::Connection& connection) {
-    connection.Run(Level::kLogin, [&](pkcs11::Session& session) {
-      const hsm::TokenKey& key = backend.token_keys.Find(session, connection.epoch(), {label, {}});
-      id = ToKeyId(key.id);
-      keyring = hsm::IsKekId(key.id);
-      KnownKey known;
-      known.label = known.bound_label = std::string(label);
-      known.id = id;
-      known.type = key.type;
-      known.curve = key.curve;
-      known.mode = key.mode;
-      found = &backend.known_keys.insert_or_assign(known.label, known).first->second;
-    });
-  });
-  TokenKeyRow row;
-  const bool elsewhere = id.size != 0 && ReadTokenKey(id, &row);  // its row has another label
-  if (keyring || elsewhere || (id.size != 0 && IsHidden(id))) {
-    backend.known_keys.clear();
-    if (keyring) RaiseKeyring(label);
-    RaiseNoKey(label);
-  }
-  return found;
-}
-
-KnownKey* Admit(std::string_view label) {
-  RefuseKeyringLabel(label);
-  TokenKeyRow row;
-  const int count = ReadTokenKeys(label, &row);
-  if (count > 1) RaiseAmbiguous(label);
-  if (count == 0) {
-    if (!RoleIsOwner(GetUserId())) RaiseNoKey(label);  // nobody else learns from the token what it holds
-    return AdmitForeign(label);
-  }
+// Only once everything is checked. name: what the caller called it by.
+KnownKey* Remember(std::string_view name, const TokenKeyRow& row, bool has_row) {
+  KnownKeys& keys = ThisBackend().known_keys;
   KnownKey* found = nullptr;
   Run([&] {
+    if (keys.size() >= kMostKnown) keys.clear();  // a URI can be written in many ways
     KnownKey known;
     known.label = row.label;
     known.bound_label = row.bound_label;
     known.id = row.id;
-    known.has_row = true;
+    known.has_row = has_row;
+    known.token_serial = row.token_serial;
     known.type = row.type;
     known.curve = row.curve;
     known.mode = row.mode;
-    found = &ThisBackend().known_keys.insert_or_assign(known.label, known).first->second;
+    found = &keys.insert_or_assign(std::string(name), known).first->second;
   });
   return found;
+}
+
+// What the token says of a key that has no row.
+TokenKeyRow Describe(const hsm::KeyRef& ref) {
+  Backend& backend = ThisBackend();
+  TokenKeyRow row{};
+  RunWithKeys([&](pkcs11::Connection& connection) {
+    connection.Run(Level::kLogin, [&](pkcs11::Session& session) {
+      const hsm::TokenKey& key = backend.token_keys.Find(session, connection.epoch(), ref);
+      snprintf(row.label, sizeof row.label, "%s", key.label.c_str());
+      snprintf(row.bound_label, sizeof row.bound_label, "%s", key.label.c_str());
+      row.id = ToKeyId(key.id);
+      row.type = key.type;
+      row.curve = key.curve;
+      row.mode = key.mode;
+    });
+  });
+  return row;
+}
+
+// A key without a row, by its label or id. It has no grants, so it is the owner's; nobody else learns from
+// the token what it holds.
+TokenKeyRow ReadForeign(std::string_view name, const hsm::KeyRef& ref) {
+  if (!RoleIsOwner(GetUserId())) RaiseNoKey(name);
+  const TokenKeyRow found = Describe(ref);
+  if (hsm::IsKekId(found.id.view()) || IsKeyringLabel(found.label)) RaiseKeyring(name);
+  TokenKeyRow row;
+  const bool has_id = found.id.size != 0;
+  const bool elsewhere = ref.id.empty() && has_id && ReadTokenKey(found.id, &row);  // under another label
+  if (elsewhere || (has_id && IsHidden(found.id))) RaiseNoKey(name);
+  return found;
+}
+
+KnownKey* AdmitByLabel(std::string_view name, std::string_view label) {
+  RefuseKeyringLabel(label);
+  TokenKeyRow row;
+  const int count = ReadTokenKeys(label, &row);
+  if (count > 1) RaiseAmbiguous(label);
+  if (count == 0) row = ReadForeign(name, {label, {}});
+  return Remember(name, row, count == 1);
+}
+
+// A label says nothing where two keys have it; an id does.
+KnownKey* AdmitByUri(std::string_view name) {
+  KeyId id{};
+  char label[sizeof TokenKeyRow::label] = "";
+  Run([&] {
+    const KeyUri uri = ParseKeyUri(name);
+    id = uri.id;
+    snprintf(label, sizeof label, "%s", uri.label.c_str());
+  });
+  if (id.size == 0) return AdmitByLabel(name, label);
+  if (hsm::IsKekId(id.view())) RaiseKeyring(name);
+  TokenKeyRow row;
+  const bool has_row = ReadTokenKey(id, &row);
+  if (!has_row) row = ReadForeign(name, {name, id.view()});
+  RefuseKeyringLabel(row.label);
+  if (label[0] != '\0' && strcmp(row.label, label) != 0) RaiseNoKey(name);
+  return Remember(name, row, has_row);
+}
+
+KnownKey* Admit(std::string_view name) {
+  return pkcs11::IsUri(name) ? AdmitByUri(name) : AdmitByLabel(name, name);
 }
 
 void CheckOperation(KnownKey* known, Operation operation) {
@@ -119,11 +152,14 @@ void CheckOperation(KnownKey* known, Operation operation) {
   if (known->allowed_role[index] == role) return;
   if (!RoleMayOperate(role, known->id, operation)) {
     const char* name = GetUserNameFromId(role, false);
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                    errmsg("role \"%s\" may not %s with key \"%s\"", name, OperationName(operation),
-                           Shown(known->label)),
-                    errhint("Ask for: SELECT tp_grant_key('%s', '%s', '{%s}');", Shown(known->label), name,
-                            operation == Operation::kAny ? "verify" : OperationName(operation))));
+    const char* what = operation == Operation::kAny ? "verify" : OperationName(operation);
+    ereport(ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+             operation == Operation::kAny
+                 ? errmsg("role \"%s\" may not look at key \"%s\"", name, Shown(known->label))
+                 : errmsg("role \"%s\" may not use key \"%s\" for \"%s\"", name, Shown(known->label), what),
+             errhint("Ask for: SELECT tp_grant_key(%s, %s, '{%s}');", quote_literal_cstr(Shown(known->label)),
+                     quote_literal_cstr(name), what)));
   }
   known->allowed_role[index] = role;
 }
@@ -150,6 +186,14 @@ const KnownKey& FindTokenKey(std::string_view label, Operation operation) {
 
 void RefuseKeyringLabel(std::string_view label) {
   if (IsKeyringLabel(label)) RaiseKeyring(label);
+}
+
+void CheckNewKeyLabel(std::string_view label) {
+  RefuseKeyringLabel(label);
+  Run([&] { hsm::CheckNewLabel(label); });
+  if (pkcs11::IsUri(label))
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("not a label for a key"),
+                    errhint("What begins with \"pkcs11:\" is the URI of a key.")));
 }
 
 void RefuseTakenLabel(std::string_view label) {

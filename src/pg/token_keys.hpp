@@ -21,6 +21,9 @@ const KnownKey& FindTokenKey(std::string_view label, Operation operation);
 // Raises 42501 for what belongs to the keyring.
 void RefuseKeyringLabel(std::string_view label);
 
+// Raises unless the label can be a new key's: 42501, 22023.
+void CheckNewKeyLabel(std::string_view label);
+
 // Raises 42710 when the label is taken by a row of this database; objects of other tools the core sees.
 void RefuseTakenLabel(std::string_view label);
 

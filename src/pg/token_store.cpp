@@ -24,6 +24,9 @@ void BeginTokenChange(FunctionCallInfo fcinfo, const char* function) {
   PreventCommandDuringRecovery(function);
   PreventCommandIfReadOnly(function);
   RefreshTokenKeys(fcinfo);
+  // A token that is away is told before anything is written down.
+  RunWithKeys(
+      [](pkcs11::Connection& connection) { connection.Run(pkcs11::Level::kLogin, [](pkcs11::Session&) {}); });
   SettleLeftovers();
 }
 
@@ -66,8 +69,11 @@ void MoveToTrash(const KeyId& id, std::string_view label) {
 void DeleteTrash(const KeyId& id) {
   Oid types[] = {BYTEAOID};
   Datum values[] = {BytesValue(id.view())};
-  Execute(psprintf("DELETE FROM %s WHERE id = $1", QualifiedName(KnownTokenTables().trash)), 1, types,
-          values);
+  const char* table = QualifiedName(KnownTokenTables().trash);
+  // Another transaction that is at it as well, and may be long, is not waited for.
+  Execute(psprintf("DELETE FROM %s WHERE id IN (SELECT id FROM %s WHERE id = $1 FOR UPDATE SKIP LOCKED)",
+                   table, table),
+          1, types, values);
 }
 
 void GrantAllOperations(const KeyId& id, Oid role) {

@@ -25,6 +25,7 @@ struct Change {
   Kind kind;
   SubTransactionId subtransaction;
   KeyId id;
+  std::string token_serial;
   int slot;               // in the journal: kMade, kRenamed
   const char* attribute;  // kDated
   std::string before;     // what the label or the date was
@@ -37,28 +38,38 @@ void Remember(Change::Kind kind, const KeyId& id, const char* attribute, std::st
   const SubTransactionId subtransaction = GetCurrentSubTransactionId();
   Run([&] {
     if (changes == nullptr) changes = new std::vector<Change>;
-    changes->push_back({kind, subtransaction, id, -1, attribute, std::string(before)});
+    const std::string& serial = ThisBackend().connection.token().serial;
+    changes->push_back({kind, subtransaction, id, serial, -1, attribute, std::string(before)});
   });
 }
 
 // Writes it down first and remembers it then: an error between the two leaves an entry that the next sweep
 // finds to be about nothing.
 void Journal(JournalEntry::Kind journal_kind, Change::Kind kind, const KeyId& id, std::string_view before) {
-  const std::uint64_t xid = U64FromFullTransactionId(GetTopFullTransactionId());
-  const int slot = JournalAdd({journal_kind, false, id, MyDatabaseId, xid});
+  JournalEntry entry = {journal_kind,
+                        false,
+                        id,
+                        MyDatabaseId,
+                        KnownTokenTables().key,
+                        U64FromFullTransactionId(GetTopFullTransactionId()),
+                        {}};
+  const std::string& serial = ThisBackend().connection.token().serial;
+  strlcpy(entry.token_serial, serial.c_str(), sizeof entry.token_serial);
+  const int slot = JournalAdd(entry);
   Remember(kind, id, nullptr, before);
   changes->back().slot = slot;
 }
 
-// One step on the token in the session that this backend has, if it has one.
+// One step on the change's token, in the session that this backend has, if it has one.
 template <class Step>
-bool Try(base::Failure* failure, Step step) {
+bool Try(base::Failure* failure, const Change& change, Step step) {
   return base::Contain(failure, [&] {
-    Backend* backend = ExistingBackend();
-    if (backend == nullptr) throw base::Error(base::ErrorCode::kInternal, "there is no session");
-    backend->token_keys.Forget();
-    backend->connection.BeginOperation();
-    backend->connection.Run(Level::kLogin, [&](Session& session) { step(session); });
+    Backend& backend = *ExistingBackend();
+    backend.token_keys.Forget();
+    backend.connection.BeginOperation();
+    if (backend.connection.token().serial != change.token_serial)
+      throw base::Error(base::ErrorCode::kNotFound, "The settings name another token by now.");
+    backend.connection.Run(Level::kLogin, [&](Session& session) { step(session); });
   });
 }
 
@@ -88,16 +99,12 @@ const char* Reason(const base::Failure& failure) {
 void Undo(const Change& change) {
   if (change.kind == Change::Kind::kDoomed) return;
   base::Failure failure;
-  // A backend that ends must not hang on a token that does.
-  bool done = false;
-  if (!proc_exit_inprogress) {
-    done = Try(&failure, [&](Session& session) { UndoInToken(session, change); });
-    if (!done)
-      ereport(LOG,
-              (errmsg("trustpoint: what an aborted transaction did to a key in the token is not undone yet"),
-               errdetail_internal("%s", Reason(failure)),
-               errhint("The next function that makes, renames or destroys a key in this database does it.")));
-  }
+  const bool done = Try(&failure, change, [&](Session& session) { UndoInToken(session, change); });
+  if (!done)
+    ereport(LOG,
+            (errmsg("trustpoint: what an aborted transaction did to a key in the token is not undone yet"),
+             errdetail_internal("%s", Reason(failure)),
+             errhint("The next function that makes, renames or destroys a key in this database does it.")));
   if (change.slot >= 0)
     (void)(done ? JournalRemove(change.slot, change.id) : JournalMarkAborted(change.slot, change.id));
 }
@@ -105,7 +112,7 @@ void Undo(const Change& change) {
 void Commit(const Change& change) {
   base::Failure failure;
   if (change.kind == Change::Kind::kDoomed &&
-      !Try(&failure, [&](Session& session) { (void)hsm::DestroyKey(session, change.id.view()); }))
+      !Try(&failure, change, [&](Session& session) { (void)hsm::DestroyKey(session, change.id.view()); }))
     ereport(
         LOG,
         (errmsg("trustpoint: a destroyed key is still in the token"),

@@ -23,7 +23,7 @@ Error NotSupported(std::string_view name, std::string_view detail) {
 
 bool MeansMechanism(CK_RV rv) {
   return rv == CKR_MECHANISM_INVALID || rv == CKR_MECHANISM_PARAM_INVALID || rv == CKR_ARGUMENTS_BAD ||
-         rv == CKR_FUNCTION_NOT_SUPPORTED;
+         rv == CKR_FUNCTION_NOT_SUPPORTED || rv == CKR_DOMAIN_PARAMS_INVALID || rv == CKR_CURVE_NOT_SUPPORTED;
 }
 
 bool MeansData(CK_RV rv) {

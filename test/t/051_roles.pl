@@ -28,6 +28,14 @@ my %value = map { $_ => sql("SELECT tp_encrypt('of $_', '', '$_')") } qw(default
 
 # ---- capabilities
 
+# What calls of functions for keys of the token need.
+sql(q{SELECT tp_generate_ec_key('ec'), tp_generate_rsa_key('rsa', 2048, 'decrypt'), tp_generate_aes_key('aes')});
+my $key_file = $node->basedir . '/key.pem';
+my ($ec_pem) = run_command([ 'openssl', 'ecparam', '-name', 'prime256v1', '-genkey', '-noout' ]);
+write_pin($key_file, $ec_pem);
+sql(qq{CREATE TABLE pem AS SELECT '$ec_pem'::text AS pem, '$key_file'::text AS file, tp_public_key('ec') AS public,
+    tp_rsa_encrypt('rsa', 'x') AS ciphertext, tp_aes_encrypt('aes', 'x') AS aes_ciphertext; GRANT SELECT ON pem TO PUBLIC});
+
 # A call of each function that works for whoever may call it. What the extension has must be here.
 my %call = (
     'tp_encrypt(text,text,text)' => q{tp_encrypt('x'::text)},
@@ -56,15 +64,46 @@ my %call = (
     'tp_check_grant(regrole,text,text)' => q{tp_check_grant('nobody', 'encrypt', NULL)},
     'tp_grant(regrole,text,text)' => q{tp_grant('nobody', 'encrypt')},
     'tp_revoke(regrole,text,text)' => q{tp_revoke('nobody', 'encrypt')},
+    # Keys of the token; who may use one of them is in 063_key_grants.pl.
+    'tp_generate_rsa_key(text,integer,text)' => q{tp_generate_rsa_key('fresh', 2048)},
+    'tp_generate_ec_key(text,text)' => q{tp_generate_ec_key('fresh')},
+    'tp_generate_aes_key(text,integer,text)' => q{tp_generate_aes_key('fresh')},
+    'tp_import_key(text,text,text,text)' => q{tp_import_key('fresh', pem) FROM pem},
+    'tp_import_key_file(text,text,text,text)' => q{tp_import_key_file('fresh', file) FROM pem},
+    'tp_hsm_keys()' => 'count(*) FROM tp_hsm_keys()',
+    'tp_key_attributes(text)' => q{count(*) FROM tp_key_attributes('ec')},
+    'tp_rename_key(text,text)' => q{tp_rename_key('ec', 'renamed')},
+    'tp_set_key_attributes(text,date,date)' => q{tp_set_key_attributes('ec')},
+    'tp_destroy_key(text)' => q{tp_destroy_key('ec')},
+    'tp_public_key(text)' => q{tp_public_key('ec')},
+    'tp_public_key_der(text)' => q{tp_public_key_der('ec')},
+    'tp_sign(text,bytea,text)' => q{tp_sign('ec', 'x')},
+    'tp_sign_digest(text,bytea,text)' => q{tp_sign_digest('ec', sha256('x'), 'ecdsa-sha256')},
+    'tp_verify(text,bytea,bytea,text)' => q{tp_verify('ec', 'x', 'x')},
+    'tp_verify_with_public_key(text,bytea,bytea,text)' => q{tp_verify_with_public_key(public, 'x', 'x', 'ecdsa-sha256') FROM pem},
+    'tp_rsa_encrypt(text,bytea,text)' => q{tp_rsa_encrypt('rsa', 'x')},
+    'tp_rsa_decrypt(text,bytea,text)' => q{tp_rsa_decrypt('rsa', ciphertext) FROM pem},
+    'tp_aes_encrypt(text,bytea)' => q{tp_aes_encrypt('aes', 'x')},
+    'tp_aes_decrypt(text,bytea)' => q{tp_aes_decrypt('aes', aes_ciphertext) FROM pem},
+    'tp_digest(bytea,text)' => q{tp_digest('x')},
+    'tp_random(integer)' => 'tp_random(8)',
+    'tp_hsm_change_pin(text)' => q{tp_hsm_change_pin('/no/such/file')},
+    'tp_csr(text,text,text[],text)' => q{tp_csr('ec', 'CN=x')},
+    'tp_self_signed_certificate(text,text,integer,text[],boolean,text)' => q{tp_self_signed_certificate('ec', 'CN=x', 1)},
+    'tp_key_operation_functions(text)' => q{tp_key_operation_functions('sign')},
+    'tp_token_key_id(text)' => q{tp_token_key_id('ec')},
+    'tp_check_key_grant(text,regrole,text[])' => q{tp_check_key_grant('ec', 'nobody', '{sign}')},
+    'tp_grant_key(text,regrole,text[])' => q{tp_grant_key('ec', 'nobody', '{sign}')},
+    'tp_revoke_key(text,regrole,text[])' => q{tp_revoke_key('ec', 'nobody')},
 );
-my @free = ('tp_context(text[])', 'tp_inspect(bytea)', 'tp_is_encrypted(bytea)');
+my @free = ('tp_context(text[])', 'tp_inspect(bytea)', 'tp_is_encrypted(bytea)', 'tp_verify_with_public_key(text,bytea,bytea,text)');
 my %opens = (
     encrypt => [ 'tp_encrypt(text,text,text)', 'tp_encrypt(bytea,text,text)' ],
     decrypt => [ 'tp_decrypt(bytea,text)', 'tp_decrypt_bytea(bytea,text)' ],
     rewrap => ['tp_rewrap(bytea,text)'],
     search => [],
     hsm => [ 'tp_hsm_info()', 'tp_hsm_slots()', 'tp_hsm_mechanisms()', 'tp_hsm_session()', 'tp_hsm_login()',
-        'tp_hsm_logout()' ],
+        'tp_hsm_logout()', 'tp_hsm_keys()', 'tp_digest(bytea,text)', 'tp_random(integer)' ],
     keys => [ 'tp_setup()', 'tp_create_dek(text,text)', 'tp_rotate_dek(text,text)', 'tp_verify_keys()', 'tp_load_dek(text)',
         'tp_forget_keys()' ],
     status => ['tp_status()']);

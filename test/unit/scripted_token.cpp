@@ -22,7 +22,7 @@ struct Forward<kMember> {
     CK_RV rv = CKR_OK;
     if (current->Meet(name, &rv)) return rv;
     rv = (current->inner_->*kMember)(args...);
-    if (rv == CKR_OK) current->Edit(args...);
+    if (rv == CKR_OK) current->Edit(name, args...);
     return rv;
   }
 
@@ -46,6 +46,7 @@ ScriptedToken::ScriptedToken(CK_FUNCTION_LIST* inner) : list_(*inner), inner_(in
   PUT(C_GetMechanismInfo);
   PUT(C_InitToken);
   PUT(C_InitPIN);
+  PUT(C_SetPIN);
   PUT(C_OpenSession);
   PUT(C_CloseSession);
   PUT(C_GetSessionInfo);
@@ -54,6 +55,7 @@ ScriptedToken::ScriptedToken(CK_FUNCTION_LIST* inner) : list_(*inner), inner_(in
   PUT(C_CreateObject);
   PUT(C_DestroyObject);
   PUT(C_GetAttributeValue);
+  PUT(C_SetAttributeValue);
   PUT(C_FindObjectsInit);
   PUT(C_FindObjects);
   PUT(C_FindObjectsFinal);
@@ -61,9 +63,13 @@ ScriptedToken::ScriptedToken(CK_FUNCTION_LIST* inner) : list_(*inner), inner_(in
   PUT(C_Encrypt);
   PUT(C_DecryptInit);
   PUT(C_Decrypt);
+  PUT(C_DigestInit);
+  PUT(C_DigestUpdate);
+  PUT(C_DigestFinal);
   PUT(C_SignInit);
   PUT(C_Sign);
   PUT(C_GenerateKey);
+  PUT(C_GenerateKeyPair);
   PUT(C_WrapKey);
   PUT(C_UnwrapKey);
   PUT(C_GenerateRandom);
@@ -100,6 +106,7 @@ void ScriptedToken::Before(const std::string& function, std::function<void()> ac
 void ScriptedToken::Forget() {
   rules_.clear();
   edit_token_info_ = {};
+  edit_attribute_ = {};
 }
 
 int ScriptedToken::Calls(const std::string& function) const {

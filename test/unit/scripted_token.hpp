@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,8 @@ class ScriptedToken {
   void Before(const std::string& function, std::function<void()> action, int nth = 1);
   // Changes what every C_GetTokenInfo reports.
   void EditTokenInfo(std::function<void(CK_TOKEN_INFO&)> edit) { edit_token_info_ = std::move(edit); }
+  // Changes what every C_GetAttributeValue of one attribute reports.
+  void EditAttribute(std::function<void(CK_ATTRIBUTE&)> edit) { edit_attribute_ = std::move(edit); }
   void Forget();  // all rules, but not the counts
 
   int Calls(const std::string& function) const;
@@ -49,17 +52,21 @@ class ScriptedToken {
   bool Meet(const std::string& function, CK_RV* rv);
 
   // Changes the results of the calls that have such arguments.
-  void Edit(CK_SLOT_ID, CK_TOKEN_INFO* info) {
+  void Edit(const char*, CK_SLOT_ID, CK_TOKEN_INFO* info) {
     if (edit_token_info_) edit_token_info_(*info);
   }
+  void Edit(const char* function, CK_SESSION_HANDLE, CK_OBJECT_HANDLE, CK_ATTRIBUTE* attribute, CK_ULONG) {
+    if (edit_attribute_ && std::string_view(function) == "C_GetAttributeValue") edit_attribute_(*attribute);
+  }
   template <class... Args>
-  void Edit(Args...) {}
+  void Edit(const char*, Args...) {}
 
   CK_FUNCTION_LIST list_;
   CK_FUNCTION_LIST* inner_;
   std::map<std::string, int> calls_;
   std::map<std::string, std::vector<Rule>> rules_;
   std::function<void(CK_TOKEN_INFO&)> edit_token_info_;
+  std::function<void(CK_ATTRIBUTE&)> edit_attribute_;
 };
 
 }  // namespace trustpoint::test
