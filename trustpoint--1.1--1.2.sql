@@ -40,7 +40,7 @@ BEGIN
     END IF;
     WITH RECURSIVE family AS (
         SELECT relation::oid AS oid
-        UNION ALL SELECT i.inhrelid FROM family f JOIN pg_inherits i ON i.inhparent = f.oid)
+        UNION SELECT i.inhrelid FROM family f JOIN pg_inherits i ON i.inhparent = f.oid)
     SELECT array_agg(c.oid::regclass ORDER BY c.oid) FILTER (WHERE c.relkind = 'r'),
            min(c.oid) FILTER (WHERE c.relkind = 'f')::regclass
         INTO tables, foreign_table
@@ -129,7 +129,7 @@ CREATE UNLOGGED TABLE tp_reencrypt_job (
 COMMENT ON TABLE tp_reencrypt_job IS 'What tp_reencrypt_column writes of its work; see the view tp_reencrypt_progress.';
 
 -- A session that works has a transaction nearly all the time.
-CREATE VIEW tp_reencrypt_progress AS
+CREATE VIEW tp_reencrypt_progress WITH (security_barrier) AS
     SELECT j.relation, j.attribute, j.role, j.pid,
            CASE WHEN j.phase = 'done' OR EXISTS (SELECT FROM pg_catalog.pg_locks l
                    WHERE l.pid = j.pid AND l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock')
@@ -207,7 +207,7 @@ DECLARE
     needed bigint[] := '{}';
     rows bigint[] := '{}';
     number int;
-    phase text;
+    phase pg_catalog.text;
     blocks bigint;
     block bigint;
     step bigint;
@@ -254,8 +254,8 @@ BEGIN
         CONTINUE WHEN needed[number] OPERATOR(pg_catalog.=) 0::bigint;
         statement := @extschema@.tp_reencrypt_statements(relation, leaf, attribute, context_expression);
         -- First the rows that nobody touches, then those that nobody has locked.
-        FOREACH phase IN ARRAY '{first pass,second pass}'::text[] LOOP
-            IF phase OPERATOR(pg_catalog.=) 'second pass'::text THEN
+        FOREACH phase IN ARRAY '{first pass,second pass}'::pg_catalog.text[] LOOP
+            IF phase OPERATOR(pg_catalog.=) 'second pass'::pg_catalog.text THEN
                 EXECUTE statement.count_possible INTO n;
                 EXIT WHEN n OPERATOR(pg_catalog.=) 0::bigint;
             END IF;
@@ -271,7 +271,7 @@ BEGIN
                 upper_end := pg_catalog.format('(%s,0)', block)::pg_catalog.tid;
                 -- What a crash takes back is done again.
                 PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
-                IF phase OPERATOR(pg_catalog.=) 'first pass'::text THEN
+                IF phase OPERATOR(pg_catalog.=) 'first pass'::pg_catalog.text THEN
                     BEGIN
                         -- Somebody may lock a row in the instant before we write it. We do not wait, as he might for us.
                         PERFORM pg_catalog.set_config('lock_timeout', '200ms', true);
@@ -352,7 +352,7 @@ COMMENT ON FUNCTION tp_rotate_kek(text) IS 'Makes a new KEK in the token (label:
 
 CREATE FUNCTION tp_destroy_kek(id bytea, label text) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
-COMMENT ON FUNCTION tp_destroy_kek(bytea, text) IS 'DESTROYS an old KEK in the token, at once and not undone by a rollback, and its row in tp_kek. Asks for its id and its label. Refuses (55000) the newest KEK, and one that any DEK of this database is wrapped by. Other databases on the same token are not asked: what they have wrapped with it is lost, as are backups from before tp_rotate_kek. For the owner and superusers alone.';
+COMMENT ON FUNCTION tp_destroy_kek(bytea, text) IS 'DESTROYS an old KEK in the token, at once and not undone by a rollback, and its row in tp_kek. Asks for its id and its label. Refuses (55000) the newest KEK, and one that any DEK of this database is wrapped by; and (25001) a transaction that has changed anything before. Other databases on the same token are not asked: what they have wrapped with it is lost, as are backups from before tp_rotate_kek. For the owner and superusers alone.';
 
 CREATE FUNCTION tp_move_to_token(module text, token text, pin_file text, environment text DEFAULT '',
         init_args text DEFAULT '', kek_label text DEFAULT 'trustpoint-pg-kek') RETURNS int

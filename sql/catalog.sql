@@ -16,8 +16,7 @@ SELECT signature,
        CASE proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END AS parallel,
        procost AS cost, proconfig AS settings
     FROM function ORDER BY signature COLLATE "C";
--- STRICT would lose a secret, LEAKPROOF would show one, SECURITY DEFINER would hide the caller: none is, but for the one that
--- notes progress for whoever re-encrypts.
+-- STRICT would lose a secret, LEAKPROOF would show one, SECURITY DEFINER would hide the caller: none is.
 SELECT proname FROM function WHERE proisstrict OR proleakproof OR prosecdef;
 -- What needs a key is never IMMUTABLE: the planner would fold the plaintext into plans and indexes.
 SELECT proname FROM function WHERE provolatile = 'i' ORDER BY 1;

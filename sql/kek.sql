@@ -82,8 +82,17 @@ SELECT refusal(format('SELECT tp_destroy_kek(%L, ''regress kek 3'')', :'second')
 SELECT refusal(format('SELECT tp_destroy_kek(%L, NULL)', :'second'));
 SELECT refusal($$SELECT tp_destroy_kek('\x00', 'regress kek 2')$$);
 SELECT refusal($$SELECT tp_destroy_kek(NULL, 'regress kek 2')$$);
-BEGIN;
 UPDATE tp_dek SET kek_id = :'second' WHERE id = :one;
+SELECT refusal(format('SELECT tp_destroy_kek(%L, ''regress kek 2'')', :'second'));
+UPDATE tp_dek SET kek_id = :'third' WHERE id = :one;
+-- Never in a transaction whose rollback would bring a DEK back under it.
+BEGIN;
+SELECT tp_rotate_kek('regress kek 3b') > 0;
+SELECT refusal(format('SELECT tp_destroy_kek(%L, ''regress kek 3'')', :'third'));
+ROLLBACK;
+DO $$ BEGIN PERFORM tp_rotate_kek('regress kek 3b'), tp_destroy_kek(id, label) FROM tp_kek WHERE label = 'regress kek 3'; END $$;
+SELECT id, tp_decrypt(v, 'c') FROM note;
+BEGIN READ ONLY;
 SELECT refusal(format('SELECT tp_destroy_kek(%L, ''regress kek 2'')', :'second'));
 ROLLBACK;
 SELECT tp_destroy_kek(:'second', 'regress kek 2');

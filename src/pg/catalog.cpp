@@ -270,6 +270,12 @@ Oid TablesOwner() {
 
 bool RoleIsOwner(Oid role) { return has_privs_of_role(role, TablesOwner()); }
 
+void RequireOwner(const char* what) {
+  if (!RoleIsOwner(GetUserId()))
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("only the owner of the extension and superusers may %s", what)));
+}
+
 bool RoleMayUse(Oid role, std::string_view capability, std::string_view dek_name) {
   if (RoleIsOwner(role)) return true;
 

@@ -47,6 +47,8 @@ bool ReadNewestKek(keyring::KekRow* row);
 Oid TablesOwner();
 // Whether a role owns the extension's tables, or has the rights of who does; superusers always.
 bool RoleIsOwner(Oid role);
+// Raises 42501 unless the caller is. what: "export a DEK".
+void RequireOwner(const char* what);
 // Whether a role holds the capability for a DEK of this name; see tp_grant in the SQL script.
 bool RoleMayUse(Oid role, std::string_view capability, std::string_view dek_name);
 

@@ -49,6 +49,9 @@ void ForgetEncryptionLock();  // at the end of a transaction, and when a subtran
 // The row of the KEK that wrapped it.
 keyring::KekRow KekOf(const keyring::DekRow& row);
 
+// The row with the id, an argument of SQL. Raises 42704 when there is none.
+keyring::DekRow ExistingDek(int32 id);
+
 // The KEK that wraps new DEKs. Raises 55000 before tp_setup.
 keyring::KekRow NewestKek();
 

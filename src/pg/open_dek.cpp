@@ -95,6 +95,15 @@ keyring::KekRow KekOf(const DekRow& row) {
   return kek;
 }
 
+DekRow ExistingDek(int32 id) {
+  DekRow row;
+  if (id <= 0 || !ReadDek(static_cast<std::uint32_t>(id), &row))
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no DEK with id %d in this database", id),
+             errhint("The view tp_keyring lists them.")));
+  return row;
+}
+
 keyring::KekRow NewestKek() {
   keyring::KekRow kek;
   if (!ReadNewestKek(&kek))

@@ -4,6 +4,7 @@
 // DEK away waits for all of them, and destruction, which cannot be undone, does not go on after such a wait.
 #include "pg/audit.hpp"
 #include "pg/catalog.hpp"
+#include "pg/keys.hpp"
 #include "pg/postgres.hpp"
 #include "pg/sql_arguments.hpp"
 #include "pg/store.hpp"
@@ -13,16 +14,6 @@ namespace {
 
 using keyring::DekRow;
 using keyring::DekState;
-
-// The row as it is now; the caller holds the lock that keeps it so.
-DekRow RowOf(int32 id) {
-  DekRow row;
-  if (id <= 0 || !ReadDek(static_cast<std::uint32_t>(id), &row))
-    ereport(ERROR,
-            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no DEK with id %d in this database", id),
-             errhint("The view tp_keyring lists them.")));
-  return row;
-}
 
 [[noreturn]] void RaiseWrongState(const DekRow& row, const char* needed) {
   ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -39,7 +30,7 @@ DekRow RowOf(int32 id) {
 TP_SQL_FUNCTION(tp_disable_dek) {
   RequireArgument(fcinfo, 0, "id");
   (void)BeginKeyRemoval(fcinfo, "tp_disable_dek()");
-  const DekRow row = RowOf(PG_GETARG_INT32(0));
+  const DekRow row = ExistingDek(PG_GETARG_INT32(0));
   if (row.state != DekState::kRetired) RaiseWrongState(row, "retired");
   UpdateDekState(row.id, DekState::kDisabled);
   AuditKey("disable_dek", row.name, row.id);
@@ -50,7 +41,7 @@ TP_SQL_FUNCTION(tp_disable_dek) {
 TP_SQL_FUNCTION(tp_enable_dek) {
   RequireArgument(fcinfo, 0, "id");
   BeginKeyChange(fcinfo, "tp_enable_dek()");
-  const DekRow row = RowOf(PG_GETARG_INT32(0));
+  const DekRow row = ExistingDek(PG_GETARG_INT32(0));
   if (row.state != DekState::kDisabled) RaiseWrongState(row, "disabled");
   UpdateDekState(row.id, DekState::kRetired);
   AuditKey("enable_dek", row.name, row.id);
@@ -62,7 +53,7 @@ TP_SQL_FUNCTION(tp_destroy_dek) {
   RequireArgument(fcinfo, 0, "id");
   const Utf8 name = TextArgument(fcinfo, 1, "name");
   const bool waited = BeginKeyRemoval(fcinfo, "tp_destroy_dek()");
-  const DekRow row = RowOf(PG_GETARG_INT32(0));
+  const DekRow row = ExistingDek(PG_GETARG_INT32(0));
   if (row.name_view() != name.view())
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("DEK %u has another name; nothing was destroyed", row.id),

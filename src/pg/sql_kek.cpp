@@ -44,12 +44,6 @@ int CountDeksOf(const keyring::KekId& kek) {
   return wrapped;
 }
 
-void RequireOwner(const char* what) {
-  if (!RoleIsOwner(GetUserId()))
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                    errmsg("only the owner of the extension and superusers may %s", what)));
-}
-
 }  // namespace
 
 // tp_rotate_kek(new_label text) RETURNS int
@@ -71,7 +65,7 @@ TP_SQL_FUNCTION(tp_destroy_kek) {
   RequireArgument(fcinfo, 0, "id");
   const base::Bytes id = BytesArgument(fcinfo, 0);
   const Utf8 label = TextArgument(fcinfo, 1, "label");
-  BeginKeyChange(fcinfo, "tp_destroy_kek()");
+  BeginIrrevocableChange(fcinfo, "tp_destroy_kek()");
   RequireOwner("destroy a KEK");
   keyring::KekId kek_id{};
   KekRow kek;

@@ -34,22 +34,12 @@ using pkcs11::Level;
 using pkcs11::Session;
 
 DekRow UndestroyedRow(int32 id) {
-  DekRow row;
-  if (id <= 0 || !ReadDek(static_cast<std::uint32_t>(id), &row))
-    ereport(ERROR,
-            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no DEK with id %d in this database", id),
-             errhint("The view tp_keyring lists them.")));
+  const DekRow row = ExistingDek(id);
   if (row.state == keyring::DekState::kDestroyed)
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                     errmsg("DEK %u (%s) is destroyed", row.id, row.name),
                     errhint("It was destroyed by intent, and stays so.")));
   return row;
-}
-
-void RequireOwner(const char* what) {
-  if (!RoleIsOwner(GetUserId()))
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                    errmsg("only the owner of the extension and superusers may %s", what)));
 }
 
 std::string HexOf(base::Bytes bytes) {

@@ -5,6 +5,8 @@
 
 extern "C" {
 #include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
@@ -35,6 +37,18 @@ bool BeginKeyRemoval(FunctionCallInfo fcinfo, const char* function) {
   if (ConditionalLockRelationOid(table, ExclusiveLock)) return false;
   LockRelationOid(table, ExclusiveLock);
   return true;
+}
+
+void BeginIrrevocableChange(FunctionCallInfo fcinfo, const char* function) {
+  PreventCommandDuringRecovery(function);
+  PreventCommandIfReadOnly(function);
+  if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+    ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+                    errmsg("%s must be the first change of its transaction", function),
+                    errdetail("A rollback would bring back what the transaction has changed before."),
+                    errhint("Commit that first.")));
+  LockRelationOid(FindTables(fcinfo).dek, ShareRowExclusiveLock);
+  XLogFlush(GetXLogInsertRecPtr());  // with synchronous_commit off, commits may still be in memory
 }
 
 void InsertKek(const keyring::KekRow& row) {
@@ -118,6 +132,14 @@ void StoreReencryption(const Reencryption& job) {
   Oid types[] = {INT4OID, OIDOID, NAMEOID, OIDOID, TEXTOID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID};
   NameData attribute;
   namestrcpy(&attribute, job.attribute);
+  if (job.rows_done == 0) {  // those of backends that are gone
+    Oid key_types[] = {OIDOID, NAMEOID};
+    Datum key[] = {ObjectIdGetDatum(job.relation), NameGetDatum(&attribute)};
+    Execute(psprintf("DELETE FROM %s j WHERE relation = $1 AND attribute = $2"
+                     " AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = j.pid)",
+                     table),
+            2, key_types, key);
+  }
   Datum values[] = {
       Int32GetDatum(MyProcPid),      ObjectIdGetDatum(job.relation),  NameGetDatum(&attribute),
       ObjectIdGetDatum(GetUserId()), CStringGetTextDatum(job.phase),  Int64GetDatum(job.rows_done),

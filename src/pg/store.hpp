@@ -16,6 +16,9 @@ void BeginKeyChange(FunctionCallInfo fcinfo, const char* function);
 // The same for what takes a DEK out of service: waits until no other transaction may still write values under
 // it, and refuses a transaction that has encrypted itself. Readers go on. Returns whether it had to wait.
 bool BeginKeyRemoval(FunctionCallInfo fcinfo, const char* function);
+// The same for what no rollback brings back: what it relies on is committed and on the disk, and nobody else
+// is writing tp_dek.
+void BeginIrrevocableChange(FunctionCallInfo fcinfo, const char* function);
 
 // The row is newer than every other, so that this KEK wraps new DEKs.
 void InsertKek(const keyring::KekRow& row);
