@@ -42,7 +42,7 @@ failures=0
 ok() {  # ok NAME COMMAND ...: passed when the command succeeds
     local name=$1
     tests=$((tests + 1))
-    if "${@:2}"; then
+    if "${@:2}" >/dev/null; then
         echo "ok $tests - $name"
     else
         failures=$((failures + 1))
@@ -89,7 +89,7 @@ memory=(--mount type=tmpfs,destination=/run/trustpoint)
 
 # start [BUILDAH OPTION ...] [-- ARGUMENT OF THE IMAGE ...]: a new container of the image, in the background.
 start() {
-    local arguments=() secret command
+    local secret
     options=(-v "$system/data:/var/lib/postgresql/data" -v "$system/tokens:/var/lib/trustpoint"
         "${memory[@]}" -e POSTGRES_DB=app -e POSTGRES_PASSWORD_FILE=/run/secrets/db_password -e "PGPORT=$port")
     for secret in "$system"/secrets/*; do options+=(-v "$secret:/run/secrets/${secret##*/}:ro"); done
@@ -97,8 +97,14 @@ start() {
         options+=("$1")
         shift
     done
-    command=("${@:2}")
-    ((${#command[@]} > 0)) || command=("${default_command[@]}" -c listen_addresses=127.0.0.1 -c fsync=off)
+    shift
+    launch "$@"
+}
+
+# launch [ARGUMENT OF THE IMAGE ...]: the same with $options as they are.
+launch() {
+    local command=("$@")
+    (($# > 0)) || command=("${default_command[@]}" -c listen_addresses=127.0.0.1 -c fsync=off)
     [[ -z $container ]] || b rm "$container" >/dev/null
     container=$(b from --pull-never "$image")
     # Buildah would put empty folders of its own over ours.
@@ -141,7 +147,7 @@ wait_ended() {
     wait "$job"
     status=$?
 }
-server_pid() { head -n 1 "$system/data/postmaster.pid" 2>/dev/null; }
+server_pid() { find "$system/data" -name postmaster.pid -exec head -n 1 {} \;; }
 stop() {
     local server
     server=$(server_pid)
