@@ -13,7 +13,7 @@ from pathlib import Path
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 # What reads the environment of each service, beside the base image (POSTGRES_*, PGDATA) and libpq's variables.
 READERS = {
-    "db": ["entrypoint.sh", "initdb.d/50-app-role.sh", "../test/container/docker-entrypoint.sh"],
+    "db": ["entrypoint.sh", "first-start/50-app-role.sh", "../test/container/docker-entrypoint.sh"],
     "prepare": ["../test/django/example/site_config/settings.py"],
     "web": ["../test/django/example/site_config/settings.py"],
 }
