@@ -6,7 +6,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         python3-django \
         python3-psycopg \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 web
+    && useradd --uid 10001 --shell /usr/sbin/nologin web
 WORKDIR /app/example
 COPY docker/web/prepare docker/web/grants.sql /app/
 COPY test/django/django_trustpoint /app/django_trustpoint

@@ -6,27 +6,19 @@ decrypted() { sql "SELECT string_agg(tp_decrypt(secret, 'credential'), ' ' ORDER
 
 # ---- first start
 
-# Looks at every process of the machine while the container starts: nobody may see a PIN in one.
-watch_processes() {
-    while :; do
-        { cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ || true; } | grep -qaFf "$work/all_pins" && touch "$work/pin_seen"
-        touch "$work/watched"
-    done
-}
+# Every command that a script of the container runs, with its arguments, goes into $trace/log.
+trace=$work/trace
+mkdir -m 1777 "$trace"
+install -m 666 /dev/null "$trace/log"
+echo 'exec 7>>/trace/log; BASH_XTRACEFD=7; set -x' >"$trace/on.sh"
 
 use_system first
 cat "$system/secrets/hsm_pin" "$system/secrets/hsm_so_pin" >"$work/all_pins"
 mkdir "$work/initdb.d"
 echo "$create" >"$work/initdb.d/50-app.sql"
-set -m
-watch_processes 2>/dev/null &
-set +m
-watcher=$!
-jobs_started+=("$watcher")
 start -v "$work/initdb.d/50-app.sql:/docker-entrypoint-initdb.d/50-app.sql:ro" -e POSTGRES_USER=owner \
-    -e POSTGRES_INITDB_ARGS=--auth-host=scram-sha-256
+    -e POSTGRES_INITDB_ARGS=--auth-host=scram-sha-256 -v "$trace:/trace" -e BASH_ENV=/trace/on.sh
 ok 'first start: the server comes up' wait_ready
-kill -- "-$watcher"
 ok 'first start: the health check decrypts a value' healthy
 ok 'first start: the log says that a token was made, and to back it up' logged 'made the token '
 ok 'first start: the database of POSTGRES_DB is set up with that token' logged 'the database app is set up with the token '
@@ -39,8 +31,10 @@ ok 'first start: the password of POSTGRES_PASSWORD_FILE is asked for, and opens'
     test "$(inside env PGPASSWORD="$(pin db_password)" psql -XAtq -h 127.0.0.1 -U owner -d app -c 'SELECT 1')" = 1
 ok 'first start: a wrong password does not open' \
     not inside env PGPASSWORD=wrong psql -XAtq -h 127.0.0.1 -U owner -d app -c 'SELECT 1'
-ok 'first start: the processes were looked at' test -e "$work/watched"
-ok 'first start: no PIN is in the arguments or the environment of a process' not test -e "$work/pin_seen"
+ok 'first start: the commands of its scripts were seen' grep -q 'trustpoint-token .* init trustpoint' "$trace/log"
+ok 'first start: no PIN is in the arguments of a command' not grep -qFf "$work/all_pins" "$trace/log"
+ok 'first start: no PIN is in the environment of the server' \
+    not grep -qaFf "$work/all_pins" "/proc/$(server_pid)/environ"
 mine=$(tr '\0' '\n' <"/proc/$(server_pid)/environ" | sed -n 's/^HSM_[A-Z_]*_FILE=//p')
 is 'the server has one PIN, a copy in memory that postgres may read and not change' \
     "$(stat -c '%a %u %g' "/proc/$(server_pid)/root$mine") $(stat -f -c %T "/proc/$(server_pid)/root$mine")" '440 0 999 tmpfs'
@@ -87,6 +81,21 @@ ok 'data lost: the new database is healthy' healthy
 b run "${options[@]}" -v "$dump:/dump.sql:ro" "$container" -- gosu postgres psql -Xq -d app -f /dump.sql >"$work/restore.log" 2>&1
 sql() { inside gosu postgres psql -XAtq -d app -v ON_ERROR_STOP=1 -c "$1"; }
 is 'data lost: a dump of the old database is restored beside the new keys, and decrypted' "$(decrypted)" 'kept over restarts'
+stop
+
+# ---- given up: the procedure of docker/README.md
+
+use_system given_up
+cp -a "$work/data_of_first" "$system/data.new" && rm -rf "$system/data" && mv "$system/data.new" "$system/data"
+rm "$system/data/trustpoint.token"
+start -e POSTGRES_USER=owner
+ok 'given up: without its note the server comes up with a new token' wait_ready
+ok 'given up: the log says how to go on, and that the keys may be in another token' logged 'If it has, they are in another token'
+ok 'given up: the health check fails' unhealthy
+ok 'given up: the log says why' logged 'is not in the token'
+sql() { inside gosu postgres psql -XAtq -U owner -d app -v ON_ERROR_STOP=1 -c "$1"; }
+sql 'DELETE FROM tp_dek; DELETE FROM tp_kek; SELECT tp_setup()' >"$work/given_up.log"
+is 'given up: a new set-up encrypts again' "$(sql "SELECT tp_decrypt(tp_encrypt('new', ''), '')")" new
 stop
 
 # ---- the wrong ones together

@@ -1,6 +1,8 @@
 # The Django example of compose.yml, on the database that runs.
 
 database=$container
+database_options=("${options[@]}")
+database_log=$log
 b tag "docker.io/library/postgres:$major-$suite" "docker.io/library/debian:$suite-slim"
 b bud --format docker --pull-never --build-arg "DEBIAN=$suite" -f "$work/context/docker/web.Dockerfile" \
     -t localhost/trustpoint-example "$work/context" >"$work/build_web.log" 2>&1 </dev/null
@@ -24,15 +26,17 @@ ok 'prepare: it may run again' test $? = 0
 
 log=$work/web.log
 set -m
-in_web web python3 manage.py runserver --noreload "127.0.0.1:$((port + 1))" >"$log" 2>&1 </dev/null &
+in_web web python3 manage.py runserver --noreload "127.0.0.1:$((port + 1))" >>"$log" 2>&1 </dev/null &
 set +m
 web_job=$!
 jobs_started+=("$web_job")
 in_web web python3 /visit.py "http://127.0.0.1:$((port + 1))/" >"$work/visit.log" 2>&1
 visited=$?
-cat "$work/visit.log" >>"$log"
+{ grep -A 3 'ERROR' "$database_log"; cat "$work/visit.log"; } >>"$log"
 ok 'web: a device with a secret is made, found by it, and its request signed with the CA key in the token' test "$visited" = 0
 is 'web: no process of it is root' "$(ps -o uid= -p "$(pgrep -f "runserver --noreload 127.0.0.1:$((port + 1))" -u 10001 | head -n 1)" | tr -d ' ')" 10001
+options=("${database_options[@]}")
 is 'web: the secret is stored encrypted' "$(sql 'SELECT bool_and(tp_is_encrypted(secret)) FROM registry_device')" t
 kill -- "-$web_job"
 container=$database
+log=$database_log
