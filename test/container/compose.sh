@@ -1,5 +1,9 @@
 # compose.yml as Docker Compose reads it: all that it defines is used, and its containers run as it describes them.
 
+if [[ $suite == bookworm ]]; then
+    echo '# compose.yml: bookworm has no Docker Compose 2'
+    return
+fi
 parser=$(b from --pull-never "docker.io/library/postgres:$major-$suite")
 b run "$parser" -- sh -c 'apt-get update && apt-get install -y --no-install-recommends docker-compose' >"$work/parser.log" 2>&1 </dev/null
 composed() {  # composed [BUILDAH OPTION ...] -- [OPTION ...]

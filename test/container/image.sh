@@ -1,6 +1,5 @@
 # Builds the image, as docker/README.md says, and looks at it.
 
-started=$SECONDS
 if ! bash test/container/base_image "$suite" "$major" >"$work/base.log" 2>&1; then
     tail -n 40 "$work/base.log" | sed 's/^/# /'
     echo 'Bail out! no base image'
@@ -8,7 +7,6 @@ if ! bash test/container/base_image "$suite" "$major" >"$work/base.log" 2>&1; th
 fi
 echo "# base image: $((SECONDS - started)) s"
 
-started=$SECONDS
 mkdir -p "$work/context"
 # A context with secrets in it, as a user's has.
 tar -cf - --exclude-vcs --exclude=./build --exclude=./tmp_check . | tar -xf - -C "$work/context"
@@ -21,7 +19,6 @@ log=$work/build.log
 ok 'the Dockerfile builds' test "$built" = 0
 log=
 ((built == 0)) || { echo 'Bail out! no image'; exit 1; }
-echo "# image: $((SECONDS - started)) s"
 
 config() { b inspect --type image --format "$1" "$image"; }
 size() { b images --format '{{.Size}}' "$1"; }
