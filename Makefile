@@ -12,7 +12,7 @@ PG_CPPFLAGS = -Isrc $(shell pkg-config --cflags p11-kit-1)
 PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -Wall -Wextra -Wno-register -Wno-unused-parameter \
 	-Wno-missing-field-initializers -Werror -MMD
 SHLIB_LINK = -lcrypto -ldl
-EXTRA_CLEAN = $(OBJS:.o=.d) build test/tools/print_dek
+EXTRA_CLEAN = $(OBJS:.o=.d) build test/tools/print_dek docker/trustpoint-token
 
 ifdef SANITIZE
 PG_CXXFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -23,7 +23,7 @@ endif
 override with_llvm = no
 
 # The targets that need no PostgreSQL yet leave PGXS out; it has a `check` of its own, which only refuses.
-SCRIPTED = help demo check unit tap bench asan format lint
+SCRIPTED = help demo check container unit tap bench asan format lint
 .PHONY: $(SCRIPTED)
 
 ifneq ($(filter-out $(SCRIPTED),$(or $(MAKECMDGOALS),all)),)
@@ -40,16 +40,21 @@ override COMPILER = $(CXX) $(CXXFLAGS)
 # For the tests: the core without PostgreSQL.
 test/tools/print_dek: test/tools/print_dek.cpp $(filter-out src/pg/%,$(OBJS))
 	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -o $@ $^ $(SHLIB_LINK)
+
+# For the container: base and pkcs11 alone.
+docker/trustpoint-token: docker/trustpoint_token.cpp $(filter src/base/% src/pkcs11/%,$(OBJS))
+	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -o $@ $^ -ldl
 endif
 
 help:
 	@echo 'make               build the extension (needs PostgreSQL with PGXS; PG_CONFIG=... chooses one)'
 	@echo 'make install       install it into that PostgreSQL'
 	@echo 'make demo          install what is missing, then show the main job on a private server and token'
-	@echo 'make check         install what is missing, then run all tests: unit, pg_regress, TAP'
+	@echo 'make check         install what is missing, then run all tests: containers, unit, pg_regress, TAP'
 	@echo 'make installcheck  pg_regress on the running, configured server of PGHOST, PGPORT: see test/check'
 	@echo 'make unit          unit tests of the core, built in build/'
 	@echo 'make tap           TAP tests on private servers (PROVE_TESTS="test/t/..." for some of them)'
+	@echo 'make container     docker/ built and run by buildah (as root, with buildah and mmdebstrap)'
 	@echo 'make bench         benchmarks of the core and of SQL'
 	@echo 'make asan          all tests with AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make format        clang-format the sources in place'
@@ -60,8 +65,10 @@ demo:
 	@bash test/setup test/demo/run
 ifneq ($(if $(PGXS),$(filter check,$(MAKECMDGOALS)),always),)
 check:
-	@bash test/setup test/check unit regress tap
+	@bash test/setup test/check container unit regress tap
 endif
+container:
+	@bash test/setup test/check container
 tap:
 	@bash test/setup test/check tap
 bench:

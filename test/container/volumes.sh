@@ -1,0 +1,120 @@
+# Volumes kept, lost and exchanged: what the log says, and what can still be decrypted.
+
+create="CREATE TABLE credential (id int PRIMARY KEY, secret bytea);
+    INSERT INTO credential VALUES (1, tp_encrypt('kept over restarts', 'credential'))"
+decrypted() { sql "SELECT string_agg(tp_decrypt(secret, 'credential'), ' ' ORDER BY id) FROM credential"; }
+
+# ---- first start
+
+# Every command that a script of the container runs, with its arguments, goes into $trace/log.
+trace=$work/trace
+mkdir -m 1777 "$trace"
+install -m 666 /dev/null "$trace/log"
+echo 'exec 7>>/trace/log; BASH_XTRACEFD=7; set -x' >"$trace/on.sh"
+
+use_system first
+cat "$system/secrets/hsm_pin" "$system/secrets/hsm_so_pin" >"$work/all_pins"
+mkdir "$work/initdb.d"
+echo "$create" >"$work/initdb.d/50-app.sql"
+start -v "$work/initdb.d/50-app.sql:/docker-entrypoint-initdb.d/50-app.sql:ro" -e POSTGRES_USER=owner \
+    -e POSTGRES_INITDB_ARGS=--auth-host=scram-sha-256 -v "$trace:/trace" -e BASH_ENV=/trace/on.sh
+ok 'first start: the server comes up' wait_ready
+ok 'first start: the health check decrypts a value' healthy
+ok 'first start: the log says that a token was made, and to back it up' logged 'made the token '
+ok 'first start: the database of POSTGRES_DB is set up with that token' logged 'the database app is set up with the token '
+sql() { inside gosu postgres psql -XAtq -U owner -d app -v ON_ERROR_STOP=1 -c "$1"; }
+is 'first start: a script of the user in /docker-entrypoint-initdb.d may encrypt' "$(decrypted)" 'kept over restarts'
+is 'first start: flags of the command reach the server' "$(sql 'SHOW fsync')" off
+is 'first start: no process of the server is root' \
+    "$(ps -o uid= -p "$(server_pid)" --ppid "$(server_pid)" | sort -u | tr -d ' ')" 999
+ok 'first start: the password of POSTGRES_PASSWORD_FILE is asked for, and opens' \
+    test "$(inside env PGPASSWORD="$(pin db_password)" psql -XAtq -h 127.0.0.1 -U owner -d app -c 'SELECT 1')" = 1
+ok 'first start: a wrong password does not open' \
+    not inside env PGPASSWORD=wrong psql -XAtq -h 127.0.0.1 -U owner -d app -c 'SELECT 1'
+ok 'first start: the commands of its scripts were seen' grep -q 'trustpoint-token .* init trustpoint' "$trace/log"
+ok 'first start: no PIN is in the arguments of a command' not grep -qFf "$work/all_pins" "$trace/log"
+ok 'first start: no PIN is in the environment of the server' \
+    not grep -qaFf "$work/all_pins" "/proc/$(server_pid)/environ"
+mine=$(tr '\0' '\n' <"/proc/$(server_pid)/environ" | sed -n 's/^HSM_[A-Z_]*_FILE=//p')
+is 'the server has one PIN, a copy in memory that postgres may read and not change' \
+    "$(stat -c '%a %u %g' "/proc/$(server_pid)/root$mine") $(stat -f -c %T "/proc/$(server_pid)/root$mine")" '440 0 999 tmpfs'
+root=$(b mount "$container")
+ok 'no PIN is in the log, the container or a volume' \
+    not grep -rqFf "$work/all_pins" "$log" "$root" "$system/data" "$system/tokens"
+ok 'the search finds what is there' grep -rqF "$(cut -d ' ' -f 1 "$system/data/trustpoint.token")" "$system/data"
+stop
+is 'SIGINT stops it in good order' "$status" 0
+
+# ---- second start
+
+start
+ok 'volumes kept: the server comes up' wait_ready
+is 'volumes kept: the old value is decrypted' "$(decrypted)" 'kept over restarts'
+ok 'volumes kept: no second token is made' not logged 'made the token'
+dump=$work/dump.sql
+inside gosu postgres pg_dump -U owner app >"$dump"
+stop
+
+# ---- one of them lost
+
+token=$(cat "$system/data/trustpoint.token")
+mv "$system/tokens/tokens" "$work/backup_of_tokens"
+start
+ok 'token lost: the container ends' refused
+ok 'token lost: the log names the token that is missing' logged "has its keys in the token $token."
+ok 'token lost: the log says what to do' logged 'Restore the token volume'
+ok 'token lost: no new token is made over it' not compgen -G "$system/tokens/tokens/*"
+rm -rf "$system/tokens/tokens"
+cp -a "$work/backup_of_tokens" "$system/tokens/tokens"
+chown -R root: "$system/tokens/tokens"  # as a restore by root leaves it
+start
+ok 'token restored: the server comes up' wait_ready
+is 'token restored: the old value is decrypted' "$(decrypted)" 'kept over restarts'
+stop
+
+mv "$system/data" "$work/data_of_first"
+install -d -o 999 -g 999 "$system/data"
+start
+ok 'data lost: the server comes up with the kept token' wait_ready
+ok 'data lost: the log says which token was kept, and what to do' logged "kept the token ${token% *} trustpoint; the data volume is empty"
+ok 'data lost: the new database is healthy' healthy
+b run "${options[@]}" -v "$dump:/dump.sql:ro" "$container" -- gosu postgres psql -Xq -d app -f /dump.sql >"$work/restore.log" 2>&1
+sql() { inside gosu postgres psql -XAtq -d app -v ON_ERROR_STOP=1 -c "$1"; }
+is 'data lost: a dump of the old database is restored beside the new keys, and decrypted' "$(decrypted)" 'kept over restarts'
+stop
+
+# ---- given up: the procedure of docker/README.md
+
+use_system given_up
+cp -a "$work/data_of_first" "$system/data.new" && rm -rf "$system/data" && mv "$system/data.new" "$system/data"
+rm "$system/data/trustpoint.token"
+start -e POSTGRES_USER=owner
+ok 'given up: without its note the server comes up with a new token' wait_ready
+ok 'given up: the log says how to go on, and that the keys may be in another token' logged 'If it has, they are in another token'
+ok 'given up: the health check fails' unhealthy
+ok 'given up: the log says why' logged 'is not in the token'
+sql() { inside gosu postgres psql -XAtq -U owner -d app -v ON_ERROR_STOP=1 -c "$1"; }
+sql 'DELETE FROM tp_dek; DELETE FROM tp_kek; SELECT tp_setup()' >"$work/given_up.log"
+is 'given up: a new set-up encrypts again' "$(sql "SELECT tp_decrypt(tp_encrypt('new', ''), '')")" new
+stop
+
+# ---- the wrong ones together
+
+use_system second
+start
+ok 'a second system: the server comes up' wait_ready
+stop
+mv "$system/data" "$work/data_of_second"
+cp -a "$work/data_of_first" "$system/data"
+start
+ok 'foreign token: the container ends' refused
+ok 'foreign token: the log names both tokens' logged "has its keys in the token $token,"
+ok 'foreign token: the log says what to do' logged 'Restore the ones that belong together.'
+
+use_system third
+cp -a "$work/backup_of_tokens" "$system/tokens/tokens"
+: >"$(echo "$system"/tokens/tokens/*/token.object)"
+start
+ok 'damaged token: the container ends' refused
+ok 'damaged token: the log says so' logged 'the token volume holds files, but no token that SoftHSM can read'
+ok 'damaged token: it is left as it is' test -e "$(echo "$system"/tokens/tokens/*/token.object)"
