@@ -21,7 +21,7 @@ endif
 override with_llvm = no
 
 # The targets that need no PostgreSQL yet leave PGXS out; it has a `check` of its own, which only refuses.
-SCRIPTED = help demo check unit tap bench asan format lint
+SCRIPTED = help demo check unit tap django bench asan format lint
 .PHONY: $(SCRIPTED)
 
 ifneq ($(filter-out $(SCRIPTED),$(or $(MAKECMDGOALS),all)),)
@@ -44,10 +44,11 @@ help:
 	@echo 'make               build the extension (needs PostgreSQL with PGXS; PG_CONFIG=... chooses one)'
 	@echo 'make install       install it into that PostgreSQL'
 	@echo 'make demo          install what is missing, then show the main job on a private server and token'
-	@echo 'make check         install what is missing, then run all tests: unit, pg_regress, TAP'
+	@echo 'make check         install what is missing, then run all tests: unit, pg_regress, TAP, Django'
 	@echo 'make installcheck  pg_regress on the running, configured server of PGHOST, PGPORT: see test/check'
 	@echo 'make unit          unit tests of the core, built in build/'
 	@echo 'make tap           TAP tests on private servers (PROVE_TESTS="test/t/..." for some of them)'
+	@echo 'make django        tests of the Django package on a private server'
 	@echo 'make bench         benchmarks of the core and of SQL'
 	@echo 'make asan          all tests with AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make format        clang-format the sources in place'
@@ -58,10 +59,12 @@ demo:
 	@bash test/setup test/demo/run
 ifneq ($(if $(PGXS),$(filter check,$(MAKECMDGOALS)),always),)
 check:
-	@bash test/setup test/check unit regress tap
+	@bash test/setup test/check unit regress tap django
 endif
 tap:
 	@bash test/setup test/check tap
+django:
+	@bash test/setup test/check django
 bench:
 	@bash test/setup test/check bench
 asan:

@@ -1,0 +1,8 @@
+from django.db import migrations
+
+from django_trustpoint.operations import CreateDek, TrustpointExtension
+
+
+class Migration(migrations.Migration):
+    dependencies = []
+    operations = [TrustpointExtension(), CreateDek("documents")]
