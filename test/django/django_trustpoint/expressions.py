@@ -71,8 +71,17 @@ def context_of(parts):
     )
 
 
+class Hidden(Value):
+    """A plaintext that comes without a field; its repr does not show it."""
+
+    def __repr__(self):
+        return "<plaintext>"
+
+
 def hidden(value):
-    return Value(Plaintext(value)) if isinstance(value, str) and not isinstance(value, Plaintext) else value
+    if isinstance(value, str):
+        value = Plaintext(value)
+    return value if hasattr(value, "resolve_expression") else Hidden(value)
 
 
 class TpEncrypt(Func):

@@ -10,10 +10,11 @@ def encrypted_fields(model):
     return [field for field in model._meta.local_concrete_fields if isinstance(field, EncryptedField)]
 
 
-def set_storage(sender, using, apps, **kwargs):
+def set_storage(sender, using, apps=None, **kwargs):
     """STORAGE EXTERNAL: ciphertext does not compress. PostgreSQL 15 has no word for it in CREATE TABLE."""
     connection = connections[using]
-    if connection.vendor != "postgresql" or sender.models_module is None:
+    # `flush` sends the signal without apps: it changed no column.
+    if connection.vendor != "postgresql" or apps is None or sender.label not in apps.app_configs:
         return
     for model in apps.get_app_config(sender.label).get_models():
         columns = [field.column for field in encrypted_fields(model)]

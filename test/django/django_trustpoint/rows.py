@@ -5,7 +5,7 @@ The value must be known when the row is encrypted, which is before the INSERT. A
 generate in the INSERT is therefore drawn from its sequence first.
 """
 
-from django.core.exceptions import FieldError
+from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections, models, router
 from django.db.models import signals
 from django.db.models.sql import InsertQuery, UpdateQuery
@@ -94,7 +94,10 @@ class RowBound:
             signals.class_prepared.connect(self.prepare_key, sender=cls)
 
     def prepare_key(self, sender, **kwargs):
-        key = self.row_field
+        try:
+            key = self.row_field
+        except FieldDoesNotExist:
+            return  # the checks say so
         if key.primary_key and isinstance(key, GENERATED):
             signals.pre_save.connect(draw_key, sender=sender, dispatch_uid="trustpoint_draw_key")
             # bulk_create() sends no signal, but asks the key.
