@@ -5,10 +5,10 @@ from django.test import TestCase
 
 
 def ask(sql, params=None):
-    """The rows of a raw query."""
+    """The rows of a raw statement."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return cursor.fetchall()
+        return cursor.fetchall() if cursor.description else []
 
 
 def stored(instance, field):
