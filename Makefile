@@ -21,7 +21,7 @@ endif
 override with_llvm = no
 
 # The targets that need no PostgreSQL yet leave PGXS out; it has a `check` of its own, which only refuses.
-SCRIPTED = help demo check unit tap django bench asan format lint
+SCRIPTED = help demo check unit tap django django-example bench asan format lint
 .PHONY: $(SCRIPTED)
 
 ifneq ($(filter-out $(SCRIPTED),$(or $(MAKECMDGOALS),all)),)
@@ -49,6 +49,7 @@ help:
 	@echo 'make unit          unit tests of the core, built in build/'
 	@echo 'make tap           TAP tests on private servers (PROVE_TESTS="test/t/..." for some of them)'
 	@echo 'make django        tests of the Django package on a private server'
+	@echo 'make django-example   the example project at http://127.0.0.1:8000 (PORT=... for another port)'
 	@echo 'make bench         benchmarks of the core and of SQL'
 	@echo 'make asan          all tests with AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make format        clang-format the sources in place'
@@ -65,6 +66,8 @@ tap:
 	@bash test/setup test/check tap
 django:
 	@bash test/setup test/check django
+django-example:
+	@bash test/setup test/django/run-example
 bench:
 	@bash test/setup test/check bench
 asan:

@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 
+from django_trustpoint.blind_index import BlindIndexField
 from django_trustpoint.fields import (
     EncryptedBinaryField,
     EncryptedCharField,
@@ -39,6 +40,15 @@ class Card(models.Model):
     number = models.UUIDField(primary_key=True, default=uuid.uuid4)
     code = EncryptedTextField(row="number", context=("card's \\ 100%", "code"))
     limit = EncryptedJSONField(row="pk", default=dict)
+
+
+class Account(models.Model):
+    """Found by encrypted values: one is unique, and bound to its row; the other may be missing."""
+
+    email = EncryptedTextField(row="pk")
+    email_index = BlindIndexField("email", unique=True)
+    phone = EncryptedCharField(max_length=20, null=True)
+    phone_index = BlindIndexField("phone", key="phones")
 
 
 class Document(models.Model):

@@ -5,4 +5,9 @@ from django_trustpoint.operations import CreateDek, TrustpointExtension
 
 class Migration(migrations.Migration):
     dependencies = []
-    operations = [TrustpointExtension(), CreateDek("documents")]
+    operations = [
+        TrustpointExtension(),
+        CreateDek("documents"),
+        CreateDek("default", "index"),
+        CreateDek("phones", "index"),
+    ]
