@@ -71,7 +71,10 @@ def check_databases(app_configs=None, databases=None, **kwargs):
 def check_server(connection):
     where = "the database '%s'" % connection.alias
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_extension WHERE extname = 'trustpoint'")
+        # Before the first migration there is nothing to say yet.
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'trustpoint') OR to_regclass('django_migrations') IS NULL"
+        )
         if not cursor.fetchone()[0]:
             yield Warning(
                 "The extension trustpoint is not in %s." % where,
