@@ -22,7 +22,11 @@ class IndexAttribute(DeferredAttribute):
         if source.attname in instance.__dict__:
             value = instance.__dict__[source.attname]
             return None if value is None else BlindIndex(self.field, value)
-        return super().__get__(instance, owner) if self.field.attname not in instance.__dict__ else instance.__dict__[self.field.attname]
+        return (
+            super().__get__(instance, owner)
+            if self.field.attname not in instance.__dict__
+            else instance.__dict__[self.field.attname]
+        )
 
     def __set__(self, instance, value):
         instance.__dict__[self.field.attname] = value

@@ -5,7 +5,12 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import DatabaseError, connections, models
 
 ROW_TYPES = (
-    models.AutoField, models.BigAutoField, models.SmallAutoField, models.IntegerField, models.CharField, models.TextField,
+    models.AutoField,
+    models.BigAutoField,
+    models.SmallAutoField,
+    models.IntegerField,
+    models.CharField,
+    models.TextField,
     models.UUIDField,
 )
 
@@ -17,8 +22,11 @@ def check_field(field):
         errors.append(Error(message, hint=hint, obj=field, id="trustpoint.E%03d" % number))
 
     if field.unique or field.primary_key or field.db_index:
-        error(1, "An encrypted field cannot be unique or indexed: equal values differ.",
-              "Add a BlindIndexField('%s'), with unique=True where needed." % field.name)
+        error(
+            1,
+            "An encrypted field cannot be unique or indexed: equal values differ.",
+            "Add a BlindIndexField('%s'), with unique=True where needed." % field.name,
+        )
     if getattr(field, "db_collation", None):
         error(2, "An encrypted field has no collation.", "Remove db_collation.")
     if getattr(field, "db_default", models.NOT_PROVIDED) is not models.NOT_PROVIDED:
@@ -37,10 +45,14 @@ def check_row(field):
         return [Error("row='%s' is not another column of the same table." % field.row, obj=field, id="trustpoint.E004")]
     target = row.target_field if row.is_relation else row
     if not isinstance(target, ROW_TYPES) or isinstance(target, models.DateField) or row.null:
-        return [Error(
-            "row='%s' has no text that stays the same in every session." % field.row,
-            hint="Use a field that is not null and holds a number, text or a UUID.", obj=field, id="trustpoint.E005",
-        )]
+        return [
+            Error(
+                "row='%s' has no text that stays the same in every session." % field.row,
+                hint="Use a field that is not null and holds a number, text or a UUID.",
+                obj=field,
+                id="trustpoint.E005",
+            )
+        ]
     return []
 
 
@@ -52,7 +64,9 @@ def check_blind_index(field):
     except FieldDoesNotExist:
         source = None
     if not isinstance(source, (EncryptedCharField, EncryptedTextField)) or source.model is not field.model:
-        return [Error("'%s' is not an encrypted text field of this model." % field.source, obj=field, id="trustpoint.E006")]
+        return [
+            Error("'%s' is not an encrypted text field of this model." % field.source, obj=field, id="trustpoint.E006")
+        ]
     return []
 
 
@@ -64,7 +78,9 @@ def check_databases(app_configs=None, databases=None, **kwargs):
             try:
                 warnings += check_server(connection)
             except DatabaseError as error:
-                warnings.append(Warning("The database '%s' could not be asked: %s" % (alias, error), id="trustpoint.W001"))
+                warnings.append(
+                    Warning("The database '%s' could not be asked: %s" % (alias, error), id="trustpoint.W001")
+                )
     return warnings
 
 
@@ -88,7 +104,9 @@ def check_server(connection):
         )
         settings = dict(cursor.fetchall())
     server_binding = binds_on_server(connection)
-    logging = [name for name in logs_statements(settings) if not server_binding or settings["log_parameter_max_length"] != "0"]
+    logging = [
+        name for name in logs_statements(settings) if not server_binding or settings["log_parameter_max_length"] != "0"
+    ]
     if logging:
         yield Warning(
             "The server of %s logs statements, with the secrets in them: %s."
@@ -125,5 +143,8 @@ def logs_statements(settings):
 
 
 def binds_on_server(connection):
-    return bool(connection.settings_dict["OPTIONS"].get("server_side_binding")) and hasattr(
-        connection.Database, "ServerCursor") and connection.Database.__name__ == "psycopg"
+    return (
+        bool(connection.settings_dict["OPTIONS"].get("server_side_binding"))
+        and hasattr(connection.Database, "ServerCursor")
+        and connection.Database.__name__ == "psycopg"
+    )

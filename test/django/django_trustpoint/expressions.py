@@ -65,7 +65,10 @@ class Encrypt(Expression):
 def context_of(parts):
     """Parts of a context: text as it is, anything else an expression."""
     return Func(
-        *(Func(Value(part) if isinstance(part, str) else part, template="CAST(%(expressions)s AS text)") for part in parts),
+        *(
+            Func(Value(part) if isinstance(part, str) else part, template="CAST(%(expressions)s AS text)")
+            for part in parts
+        ),
         function="tp_context",
         output_field=models.TextField(),
     )
@@ -96,7 +99,9 @@ class TpEncrypt(Func):
         binary = isinstance(value, (bytes, bytearray, memoryview)) or extra.pop("binary", False)
         kind = "bytea" if binary else "text"
         value = Func(hidden(value), template="CAST(%%(expressions)s AS %s)" % kind)
-        super().__init__(value, context_of(context) if context else Value(""), Value(key), output_field=Ciphertext(), **extra)
+        super().__init__(
+            value, context_of(context) if context else Value(""), Value(key), output_field=Ciphertext(), **extra
+        )
 
 
 class TpDecrypt(Func):

@@ -100,7 +100,9 @@ class EncryptedField(RowBound):
         return self.encrypt_sql("%s", self.row_sql_of_statement(compiler, connection))
 
     def blind_indexes(self):
-        return [field for field in self.model._meta.local_concrete_fields if getattr(field, "source", None) == self.name]
+        return [
+            field for field in self.model._meta.local_concrete_fields if getattr(field, "source", None) == self.name
+        ]
 
     def get_db_prep_value(self, value, connection, prepared=False):
         if not prepared:

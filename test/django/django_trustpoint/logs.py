@@ -8,7 +8,8 @@ import re
 
 # What holds plaintext: arguments of these, and whatever a decrypted column is compared with.
 SECRET = re.compile(
-    r"\b(tp_encrypt|tp_blind_index|tp_blind_index_candidates|tpsec_encrypt)\(|\bWHERE\b.*?\btp_decrypt(_bytea)?\(", re.DOTALL
+    r"\b(tp_encrypt|tp_blind_index|tp_blind_index_candidates|tpsec_encrypt)\(|\bWHERE\b.*?\btp_decrypt(_bytea)?\(",
+    re.DOTALL,
 )
 
 

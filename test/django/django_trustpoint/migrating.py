@@ -54,7 +54,12 @@ def problem_of(operation, app_label, apps, using, backwards):
         fields = [field for field in encrypted_fields(model) if field.name == name] if model else []
     elif isinstance(operation, migrations.AddField) and not backwards:
         model = known(apps, app_label, operation.model_name)
-        if model and isinstance(operation.field, EncryptedField) and not operation.field.null and has_rows(model, using):
+        if (
+            model
+            and isinstance(operation.field, EncryptedField)
+            and not operation.field.null
+            and has_rows(model, using)
+        ):
             return (
                 "%s cannot be added NOT NULL to a table with rows, whose values must be encrypted one by one. Add it with"
                 " null=True, fill it with update() in a RunPython, then make it NOT NULL." % operation.name

@@ -60,25 +60,31 @@ class RowBound:
         """An UPDATE that would leave the value unreadable, or its blind index behind."""
         if isinstance(query, UpdateQuery):
             updated = {field.name for field, model, value in query.values}
-            for index in self.blind_indexes():
-                if index.name not in updated:
-                    raise FieldError(
-                        "an update of %s leaves its blind index behind: name '%s' too, with the same value"
-                        % (self, index.name)
-                    )
+            self.refuse_stale_index(updated)
             if self.row is not None and self.row_field.name in updated and not self.saves_instance(query):
                 raise FieldError(
                     "%s is bound to '%s': one update() cannot change both; save() the objects instead"
                     % (self, self.row_field.name)
                 )
-        elif isinstance(query, InsertQuery) and self.row is not None:
-            # Django 4.1 and newer: what is kept is the row that was there, under its own value.
+        elif isinstance(query, InsertQuery):
+            # bulk_create(update_conflicts=True), from Django 4.1 on.
             unique = {getattr(field, "name", field) for field in getattr(query, "unique_fields", None) or ()}
             updated = {getattr(field, "name", field) for field in getattr(query, "update_fields", None) or ()}
-            if self.name in updated and self.row_field.name not in unique:
+            if self.name in updated:
+                self.refuse_stale_index(updated)
+            # What is kept is the row that was there, under its own value.
+            if self.name in updated and self.row is not None and self.row_field.name not in unique:
                 raise FieldError(
                     "%s is bound to '%s': in update_conflicts that must be one of unique_fields"
                     % (self, self.row_field.name)
+                )
+
+    def refuse_stale_index(self, updated):
+        for index in self.blind_indexes():
+            if index.name not in updated:
+                raise FieldError(
+                    "an update of %s leaves its blind index behind: name '%s' too, with the same value"
+                    % (self, index.name)
                 )
 
     def saves_instance(self, query):

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 HERE = Path(__file__).resolve().parent
-SECRET = "correct horse, \"100%\" battery & staple <ü>"
+SECRET = 'correct horse, "100%" battery & staple <ü>'
 
 
 class Page(HTMLParser):
@@ -113,7 +113,10 @@ class ExampleTest(unittest.TestCase):
             port = probe.getsockname()[1]
         cls.log = open(os.environ.get("TMPDIR", "/tmp") + "/example.log", "w+")
         cls.server = subprocess.Popen(
-            [sys.executable, "manage.py", "runserver", "--noreload", "127.0.0.1:%d" % port], cwd=HERE, stdout=cls.log, stderr=cls.log
+            [sys.executable, "manage.py", "runserver", "--noreload", "127.0.0.1:%d" % port],
+            cwd=HERE,
+            stdout=cls.log,
+            stderr=cls.log,
         )
         cls.base = "http://127.0.0.1:%d/" % port
         for attempt in range(300):
@@ -172,7 +175,9 @@ class ExampleTest(unittest.TestCase):
         self.assertEqual(certificate.issuer, authority.subject)
         # Checked by another implementation than the token that signed: raises when it does not verify.
         for signed, signer in ((certificate, authority), (authority, authority)):
-            signer.public_key().verify(signed.signature, signed.tbs_certificate_bytes, ec.ECDSA(signed.signature_hash_algorithm))
+            signer.public_key().verify(
+                signed.signature, signed.tbs_certificate_bytes, ec.ECDSA(signed.signature_hash_algorithm)
+            )
         self.verify_with_openssl(authority_page.by_id["pem"], pem)
 
     def verify_with_openssl(self, authority, certificate):
@@ -181,7 +186,8 @@ class ExampleTest(unittest.TestCase):
         (folder / "device.pem").write_text(certificate)
         subprocess.run(
             ["openssl", "verify", "-x509_strict", "-CAfile", folder / "ca.pem", folder / "device.pem"],
-            check=True, stdout=subprocess.DEVNULL,
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
 
     def test_a_secret_is_changed(self):

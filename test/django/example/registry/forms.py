@@ -5,7 +5,11 @@ from .models import Device
 
 
 class DeviceForm(forms.ModelForm):
-    secret = forms.CharField(strip=False, widget=forms.TextInput(attrs={"autocomplete": "off"}), help_text=Device._meta.get_field("secret").help_text)
+    secret = forms.CharField(
+        strip=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text=Device._meta.get_field("secret").help_text,
+    )
 
     class Meta:
         model = Device
@@ -33,7 +37,9 @@ class RequestForm(forms.Form):
 
     request = forms.CharField(
         label="Certificate request (PEM)",
-        widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false", "placeholder": "-----BEGIN CERTIFICATE REQUEST-----"}),
+        widget=forms.Textarea(
+            attrs={"rows": 8, "spellcheck": "false", "placeholder": "-----BEGIN CERTIFICATE REQUEST-----"}
+        ),
     )
 
     def clean_request(self):

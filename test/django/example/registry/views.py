@@ -96,7 +96,9 @@ def authority(request):
     current = current_authority()
     certificate = x509.load_pem_x509_certificate(current.certificate.encode())
     with connection.cursor() as cursor:
-        cursor.execute("SELECT type, bits, curve, usage, attributes FROM tp_hsm_keys() WHERE label = %s", [current.label])
+        cursor.execute(
+            "SELECT type, bits, curve, usage, attributes FROM tp_hsm_keys() WHERE label = %s", [current.label]
+        )
         key = dict(zip(("type", "bits", "curve", "usage", "attributes"), cursor.fetchone()))
         cursor.execute("SELECT label, model, manufacturer, serial FROM tp_hsm_info()")
         token = dict(zip(("label", "model", "manufacturer", "serial"), cursor.fetchone()))

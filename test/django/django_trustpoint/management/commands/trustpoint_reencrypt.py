@@ -20,7 +20,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser):
-        parser.add_argument("names", nargs="*", metavar="app[.Model[.field]]", help="which fields; all of them when left out")
+        parser.add_argument(
+            "names", nargs="*", metavar="app[.Model[.field]]", help="which fields; all of them when left out"
+        )
         parser.add_argument("--database", default=DEFAULT_DB_ALIAS)
         parser.add_argument("--batch-size", type=int, default=5000, help="rows of one transaction (default 5000)")
         parser.add_argument("--no-progress", action="store_true", help="no bar, just one line for each field")
@@ -32,7 +34,9 @@ class Command(BaseCommand):
             raise CommandError("trustpoint_reencrypt commits its batches: it cannot run inside a transaction")
         refused = sum(self.reencrypt(field, options["batch_size"]) for field in self.fields())
         if refused:
-            raise CommandError("%d values could not be decrypted and were left as they are: see the messages above" % refused)
+            raise CommandError(
+                "%d values could not be decrypted and were left as they are: see the messages above" % refused
+            )
 
     def fields(self):
         fields = []

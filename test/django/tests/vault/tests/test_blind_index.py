@@ -37,7 +37,10 @@ class BlindIndexTest(FieldTest):
         Account.objects.bulk_create([Account(email="%d@example.org" % n) for n in range(300)])
         ask("ANALYZE vault_account")
         ask("SET LOCAL enable_seqscan = off")
-        for query in (Account.objects.filter(email_index="7@example.org"), Account.objects.filter(email_index__in=["7@example.org", "8@example.org"])):
+        for query in (
+            Account.objects.filter(email_index="7@example.org"),
+            Account.objects.filter(email_index__in=["7@example.org", "8@example.org"]),
+        ):
             plan = query.explain()
             self.assertIn("Index Cond", plan)
             self.assertNotIn("Filter", plan)
@@ -56,7 +59,10 @@ class BlindIndexTest(FieldTest):
     def test_unique(self):
         with self.assertRaises(IntegrityError), transaction.atomic():
             Account.objects.create(email="anna@example.org")
-        self.assertEqual(Account(email="anna@example.org")._perform_unique_checks([(Account, ("email_index",))]).keys(), {"email_index"})
+        self.assertEqual(
+            Account(email="anna@example.org")._perform_unique_checks([(Account, ("email_index",))]).keys(),
+            {"email_index"},
+        )
 
     def test_every_way_to_write_keeps_it(self):
         self.anna.email = "new@example.org"
@@ -78,8 +84,11 @@ class BlindIndexTest(FieldTest):
 
     def test_deferred(self):
         before = stored(self.anna, "email_index")
-        for account in (Account.objects.defer("email").get(pk=self.anna.pk), Account.objects.defer("email_index").get(pk=self.anna.pk),
-                        Account.objects.only("phone", "phone_index").get(pk=self.anna.pk)):
+        for account in (
+            Account.objects.defer("email").get(pk=self.anna.pk),
+            Account.objects.defer("email_index").get(pk=self.anna.pk),
+            Account.objects.only("phone", "phone_index").get(pk=self.anna.pk),
+        ):
             account.phone = "+2"
             account.save()
             self.assertEqual(stored(self.anna, "email_index"), before)
@@ -118,6 +127,9 @@ class BlindIndexTest(FieldTest):
 
     def test_raw_sql_with_the_documented_context(self):
         self.assertEqual(
-            ask("SELECT email_index = tp_blind_index('anna@example.org', tp_context('vault', 'account', 'email')) FROM vault_account WHERE id = %s", [self.anna.pk]),
+            ask(
+                "SELECT email_index = tp_blind_index('anna@example.org', tp_context('vault', 'account', 'email')) FROM vault_account WHERE id = %s",
+                [self.anna.pk],
+            ),
             [(True,)],
         )

@@ -37,9 +37,14 @@ class FieldCheckTest(TestCase):
         self.assertEqual(
             found,
             {
-                ("unique", "trustpoint.E001"), ("indexed", "trustpoint.E001"), ("collated", "trustpoint.E002"),
-                ("nowhere", "trustpoint.E004"), ("itself", "trustpoint.E004"), ("by_time", "trustpoint.E005"),
-                ("by_null", "trustpoint.E005"), ("index", "trustpoint.E006"),
+                ("unique", "trustpoint.E001"),
+                ("indexed", "trustpoint.E001"),
+                ("collated", "trustpoint.E002"),
+                ("nowhere", "trustpoint.E004"),
+                ("itself", "trustpoint.E004"),
+                ("by_time", "trustpoint.E005"),
+                ("by_null", "trustpoint.E005"),
+                ("index", "trustpoint.E006"),
             },
         )
 
@@ -66,7 +71,11 @@ class ServerCheckTest(TestCase):
         self.assertEqual(self.ids(), expected)
 
     def test_statement_logging(self):
-        for setting, value in (("log_statement", "all"), ("log_statement", "mod"), ("log_min_duration_statement", "100")):
+        for setting, value in (
+            ("log_statement", "all"),
+            ("log_statement", "mod"),
+            ("log_min_duration_statement", "100"),
+        ):
             ask("SELECT set_config(%s, %s, true)", [setting, value])
             self.assertIn("trustpoint.W003", self.ids())
             ask("SELECT set_config(%s, %s, true)", [setting, "none" if setting == "log_statement" else "-1"])
@@ -78,7 +87,9 @@ class ServerCheckTest(TestCase):
             self.assertEqual(self.ids(), set())
             ask("SELECT set_config('log_statement', 'all', true)")
             self.assertEqual(self.ids(), {"trustpoint.W003"})
-            ask("SELECT set_config('log_parameter_max_length', '0', true), set_config('log_parameter_max_length_on_error', '-1', true)")
+            ask(
+                "SELECT set_config('log_parameter_max_length', '0', true), set_config('log_parameter_max_length_on_error', '-1', true)"
+            )
             self.assertEqual(self.ids(), {"trustpoint.W005"})
 
     def test_no_extension(self):

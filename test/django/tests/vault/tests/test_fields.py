@@ -6,7 +6,16 @@ from django.db.utils import IntegrityError
 from ..models import Device, Document, Site
 from .base import FieldTest, ask, stored
 
-TEXTS = ["", "a", "fifteen bytes..", "sixteen bytes...", "seventeen bytes..", "Grüße, 世界 🔑", "it's \\ \"100%\" %s", "x" * 10_000]
+TEXTS = [
+    "",
+    "a",
+    "fifteen bytes..",
+    "sixteen bytes...",
+    "seventeen bytes..",
+    "Grüße, 世界 🔑",
+    'it\'s \\ "100%" %s',
+    "x" * 10_000,
+]
 
 
 class StoredTest(FieldTest):
@@ -62,7 +71,8 @@ class StoredTest(FieldTest):
         document = Document.objects.create(body="text")
         self.assertEqual(Document.objects.get().body, "text")
         (name,) = ask(
-            "SELECT d.name FROM tp_dek d, vault_document v WHERE d.id = (tp_inspect(v.body)).key_id AND v.id = %s", [document.pk]
+            "SELECT d.name FROM tp_dek d, vault_document v WHERE d.id = (tp_inspect(v.body)).key_id AND v.id = %s",
+            [document.pk],
         )[0]
         self.assertEqual(name, "documents")
 
@@ -76,7 +86,12 @@ class ColumnTest(FieldTest):
         self.assertEqual(len(rows), 4)
         for name, kind, storage in rows:
             self.assertEqual((kind, storage), ("bytea", "e"), name)
-        checks = {row[0] for row in ask("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'vault_device'::regclass AND contype = 'c'")}
+        checks = {
+            row[0]
+            for row in ask(
+                "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'vault_device'::regclass AND contype = 'c'"
+            )
+        }
         self.assertEqual(checks, {"CHECK (tp_is_encrypted(%s))" % name for name in ("secret", "pin", "blob", "config")})
 
     def test_plaintext_does_not_pass_the_check(self):
@@ -95,7 +110,8 @@ class ContextTest(FieldTest):
     def test_raw_sql_with_the_documented_context(self):
         device = Device.objects.create(name="n", secret="from Django")
         self.assertEqual(
-            ask("SELECT tp_decrypt(secret, tp_context('vault', 'device', 'secret')) FROM vault_device"), [("from Django",)]
+            ask("SELECT tp_decrypt(secret, tp_context('vault', 'device', 'secret')) FROM vault_device"),
+            [("from Django",)],
         )
         ask("UPDATE vault_device SET secret = tp_encrypt('from SQL', tp_context('vault', 'device', 'secret'))")
         device.refresh_from_db()

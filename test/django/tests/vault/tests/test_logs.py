@@ -38,7 +38,9 @@ class QueryLogTest(FieldTest):
         self.logger.setLevel(self.level)
 
     def test_no_plaintext_at_debug(self):
-        device = Device.objects.create(name="seen", secret=SECRET, blob=SECRET.encode(), config={"k": SECRET}, pin=SECRET[:8])
+        device = Device.objects.create(
+            name="seen", secret=SECRET, blob=SECRET.encode(), config={"k": SECRET}, pin=SECRET[:8]
+        )
         Card.objects.create(code=SECRET)
         device.secret = SECRET + "!"
         device.save()

@@ -9,10 +9,23 @@ from .base import FieldTest
 
 class LookupTest(FieldTest):
     def test_refused(self):
-        for lookup in ("exact", "iexact", "contains", "icontains", "startswith", "in", "gt", "range", "regex", "search"):
+        for lookup in (
+            "exact",
+            "iexact",
+            "contains",
+            "icontains",
+            "startswith",
+            "in",
+            "gt",
+            "range",
+            "regex",
+            "search",
+        ):
             for field in ("secret", "pin", "blob", "config"):
                 with self.subTest(field=field, lookup=lookup), self.assertRaises(FieldError) as caught:
-                    Device.objects.filter(**{"%s__%s" % (field, lookup): ["x", "y"] if lookup in ("in", "range") else "x"}).count()
+                    Device.objects.filter(
+                        **{"%s__%s" % (field, lookup): ["x", "y"] if lookup in ("in", "range") else "x"}
+                    ).count()
                 self.assertIn("encrypted", str(caught.exception))
 
     def test_refused_everywhere(self):

@@ -4,7 +4,9 @@ import io
 import json
 import tempfile
 
+import django
 from django.core import serializers
+from django.core.exceptions import FieldError
 from django.core.management import call_command
 from django.db.models import Case, Count, F, Max, OuterRef, Prefetch, Subquery, TextField, Value, When
 from django.db.models.functions import Concat, Length, Upper
@@ -21,15 +23,27 @@ class ReadTest(FieldTest):
         cls.site = Site.objects.create(name="site", note="site note")
         for number in range(5):
             Device.objects.create(
-                site=cls.site, name="device %d" % number, secret="secret %d" % number, pin=str(number),
-                blob=b"blob %d" % number, config={"number": number, "deep": {"list": [number]}},
+                site=cls.site,
+                name="device %d" % number,
+                secret="secret %d" % number,
+                pin=str(number),
+                blob=b"blob %d" % number,
+                config={"number": number, "deep": {"list": [number]}},
             )
 
     def test_values(self):
         rows = Device.objects.order_by("name").values("name", "secret", "pin", "config")
-        self.assertEqual(rows[1], {"name": "device 1", "secret": "secret 1", "pin": "1", "config": {"number": 1, "deep": {"list": [1]}}})
-        self.assertEqual(list(Device.objects.order_by("name").values_list("secret", flat=True))[:2], ["secret 0", "secret 1"])
-        self.assertEqual(list(Device.objects.filter(name="device 2").values_list("config__deep__list", "site__note")), [([2], "site note")])
+        self.assertEqual(
+            rows[1],
+            {"name": "device 1", "secret": "secret 1", "pin": "1", "config": {"number": 1, "deep": {"list": [1]}}},
+        )
+        self.assertEqual(
+            list(Device.objects.order_by("name").values_list("secret", flat=True))[:2], ["secret 0", "secret 1"]
+        )
+        self.assertEqual(
+            list(Device.objects.filter(name="device 2").values_list("config__deep__list", "site__note")),
+            [([2], "site note")],
+        )
 
     def test_deferred(self):
         device = Device.objects.defer("secret").get(name="device 3")
@@ -49,7 +63,10 @@ class ReadTest(FieldTest):
         self.assertNotIn("tp_decrypt", str(Device.objects.values("name").query))
 
     def test_iterator(self):
-        self.assertEqual([d.secret for d in Device.objects.order_by("name").iterator(chunk_size=2)], ["secret %d" % n for n in range(5)])
+        self.assertEqual(
+            [d.secret for d in Device.objects.order_by("name").iterator(chunk_size=2)],
+            ["secret %d" % n for n in range(5)],
+        )
 
     def test_related_loads(self):
         with self.assertNumQueries(1):
@@ -60,14 +77,18 @@ class ReadTest(FieldTest):
 
     def test_expressions_see_plaintext(self):
         row = Device.objects.annotate(
-            upper=Upper("secret"), both=Concat("secret", Value("/"), "name", output_field=TextField()), size=Length(F("secret")),
+            upper=Upper("secret"),
+            both=Concat("secret", Value("/"), "name", output_field=TextField()),
+            size=Length(F("secret")),
         ).get(name="device 4")
         self.assertEqual((row.upper, row.both, row.size), ("SECRET 4", "secret 4/device 4", 8))
 
     def test_aggregates_and_groups(self):
         self.assertEqual(Device.objects.aggregate(Count("secret"), Max("pin")), {"secret__count": 5, "pin__max": "4"})
         self.assertEqual(Site.objects.annotate(n=Count("devices")).get().n, 5)
-        self.assertEqual(Site.objects.annotate(n=Count("devices")).values("note", "n").get(), {"note": "site note", "n": 5})
+        self.assertEqual(
+            Site.objects.annotate(n=Count("devices")).values("note", "n").get(), {"note": "site note", "n": 5}
+        )
         self.assertEqual(Device.objects.distinct().count(), 5)
 
     def test_subqueries(self):
@@ -77,26 +98,38 @@ class ReadTest(FieldTest):
 
     def test_union_and_order(self):
         one, two = Device.objects.filter(name="device 1"), Device.objects.filter(name="device 2")
-        self.assertEqual(set(one.values_list("secret").union(two.values_list("secret"))), {("secret 1",), ("secret 2",)})
+        self.assertEqual(
+            set(one.values_list("secret").union(two.values_list("secret"))), {("secret 1",), ("secret 2",)}
+        )
         self.assertEqual(Device.objects.order_by("-secret").first().secret, "secret 4")
 
     def test_raw_queries(self):
         field = Device._meta.get_field("secret")
-        (device,) = Device.objects.raw("SELECT id, %s AS secret FROM vault_device WHERE name = %%s" % field.decrypt_sql("secret"), ["device 1"])
+        (device,) = Device.objects.raw(
+            "SELECT id, %s AS secret FROM vault_device WHERE name = %%s" % field.decrypt_sql("secret"), ["device 1"]
+        )
         self.assertEqual(device.secret, "secret 1")
         (device,) = Device.objects.raw("SELECT id, name FROM vault_device WHERE name = 'device 1'")
         self.assertEqual(device.secret, "secret 1")
-        with self.assertRaisesMessage(TypeError, "tp_decrypt(secret, tp_context(E'vault', E'device', E'secret')) AS secret"):
+        with self.assertRaisesMessage(
+            TypeError, "tp_decrypt(secret, tp_context(E'vault', E'device', E'secret')) AS secret"
+        ):
             list(Device.objects.raw("SELECT id, secret FROM vault_device"))
 
     def test_explicit_expressions(self):
-        self.assertEqual(Device.objects.annotate(plain=TpDecrypt("secret")).filter(plain__endswith="3").get().name, "device 3")
-        self.assertEqual(Device.objects.annotate(plain=TpDecrypt("config")).filter(plain__number=2).get().name, "device 2")
+        self.assertEqual(
+            Device.objects.annotate(plain=TpDecrypt("secret")).filter(plain__endswith="3").get().name, "device 3"
+        )
+        self.assertEqual(
+            Device.objects.annotate(plain=TpDecrypt("config")).filter(plain__number=2).get().name, "device 2"
+        )
         device = Device.objects.annotate(raw=TpCiphertext("secret")).first()
         self.assertEqual(bytes(device.raw), stored(device, "secret"))
         row = Device.objects.annotate(sealed=TpEncrypt("text", context=["a", F("name")])).first()
         self.assertEqual(ask("SELECT tp_decrypt(%s, tp_context('a', %s))", [bytes(row.sealed), row.name]), [("text",)])
-        row = Site.objects.annotate(back=TpDecrypt(TpEncrypt(b"\x00\xff", context="abc"), context="abc", binary=True)).get()
+        row = Site.objects.annotate(
+            back=TpDecrypt(TpEncrypt(b"\x00\xff", context="abc"), context="abc", binary=True)
+        ).get()
         self.assertEqual(bytes(row.back), b"\x00\xff")
 
 
@@ -105,14 +138,46 @@ class WriteTest(FieldTest):
         devices = Device.objects.bulk_create([Device(name=str(n), secret="s%d" % n, config=[n]) for n in range(20)])
         self.assertEqual({d.secret for d in Device.objects.all()}, {"s%d" % n for n in range(20)})
         for device in devices:
-            device.secret, device.pin, device.blob, device.config = "new " + device.name, device.name, b"b" + device.name.encode(), {"n": device.name}
+            device.secret, device.pin, device.blob, device.config = (
+                "new " + device.name,
+                device.name,
+                b"b" + device.name.encode(),
+                {"n": device.name},
+            )
         devices[3].config = None
         Device.objects.bulk_update(devices, ["secret", "pin", "blob", "config"])
         for device in Device.objects.all():
-            self.assertEqual((device.secret, device.pin, bytes(device.blob)), ("new " + device.name, device.name, b"b" + device.name.encode()))
+            self.assertEqual(
+                (device.secret, device.pin, bytes(device.blob)),
+                ("new " + device.name, device.name, b"b" + device.name.encode()),
+            )
             self.assertEqual(device.config, None if device.name == "3" else {"n": device.name})
         Device.objects.bulk_create([Device(name="1", secret="other")], ignore_conflicts=True)
         self.assertEqual(Device.objects.get(name="1").secret, "new 1")
+
+    if django.VERSION >= (4, 1):
+
+        def test_bulk_create_that_updates(self):
+            Device.objects.create(name="1", secret="old")
+            Device.objects.bulk_create(
+                [Device(name=str(n), secret="new %d" % n) for n in range(3)],
+                update_conflicts=True,
+                unique_fields=["name"],
+                update_fields=["secret"],
+            )
+            self.assertEqual({d.name: d.secret for d in Device.objects.all()}, {str(n): "new %d" % n for n in range(3)})
+            card = Card.objects.create(code="old")
+            Card.objects.bulk_create(
+                [Card(number=card.pk, code="new")],
+                update_conflicts=True,
+                unique_fields=["number"],
+                update_fields=["code"],
+            )
+            self.assertEqual(Card.objects.get().code, "new")
+            with self.assertRaisesMessage(FieldError, "must be one of unique_fields"):
+                Badge.objects.bulk_create(
+                    [Badge(owner="o", code="c")], update_conflicts=True, unique_fields=["owner"], update_fields=["code"]
+                )
 
     def test_get_or_create_and_update_or_create(self):
         device, created = Device.objects.get_or_create(name="a", defaults={"secret": "one"})
@@ -142,7 +207,9 @@ class WriteTest(FieldTest):
         self.assertEqual(Device.objects.get().secret, "1")
         Device.objects.update(secret=Concat("secret", Value("+"), "name", output_field=TextField()))
         self.assertEqual(Device.objects.get().secret, "1+a")
-        Device.objects.update(secret=Case(When(name="a", then=Value("case")), default=F("secret"), output_field=TextField()))
+        Device.objects.update(
+            secret=Case(When(name="a", then=Value("case")), default=F("secret"), output_field=TextField())
+        )
         self.assertEqual(Device.objects.get().secret, "case")
         Device.objects.update(secret=TpEncrypt("sealed", context=["vault", "device", "secret"]))
         self.assertEqual(Device.objects.get().secret, "sealed")
@@ -150,9 +217,14 @@ class WriteTest(FieldTest):
         device.secret = Upper(F("name"))
         device.save()
         self.assertEqual(Device.objects.get().secret, "A")
-        self.assertEqual(Device.objects.create(name="b", secret=Upper(Value("new"))).pk, Device.objects.get(secret__isnull=False, name="b").pk)
+        self.assertEqual(
+            Device.objects.create(name="b", secret=Upper(Value("new"))).pk,
+            Device.objects.get(secret__isnull=False, name="b").pk,
+        )
         self.assertEqual(Device.objects.get(name="b").secret, "NEW")
-        Site.objects.create(name="plain").__class__.objects.update(name=Subquery(Device.objects.filter(name="b").values("secret")))
+        Site.objects.create(name="plain").__class__.objects.update(
+            name=Subquery(Device.objects.filter(name="b").values("secret"))
+        )
         self.assertEqual(Site.objects.get().name, "NEW")
 
     def test_a_failed_statement_leaves_the_connection_usable(self):
@@ -178,7 +250,10 @@ class FixtureTest(FieldTest):
             fixture.flush()
             call_command("loaddata", fixture.name, verbosity=0)
         device = Device.objects.get()
-        self.assertEqual((device.secret, device.pin, bytes(device.blob), device.config, device.site.note), ("secret", "1", b"\x00\xff", {"a": [1]}, "note ü"))
+        self.assertEqual(
+            (device.secret, device.pin, bytes(device.blob), device.config, device.site.note),
+            ("secret", "1", b"\x00\xff", {"a": [1]}, "note ü"),
+        )
         self.assertEqual(Badge.objects.get().code, "badge code")
         self.assertEqual((Card.objects.get().code, Card.objects.get().limit), ("card code", {"a": 1}))
         self.assertEqual(Employee.objects.get().salary, "1000")

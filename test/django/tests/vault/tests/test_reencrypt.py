@@ -20,7 +20,10 @@ def run(*arguments, **options):
 
 
 def keys_in(table, column):
-    return {row[0] for row in ask('SELECT (tp_inspect("%s")).key_id FROM "%s" WHERE "%s" IS NOT NULL' % (column, table, column))}
+    return {
+        row[0]
+        for row in ask('SELECT (tp_inspect("%s")).key_id FROM "%s" WHERE "%s" IS NOT NULL' % (column, table, column))
+    }
 
 
 class ReencryptTest(TransactionTestCase):
@@ -29,13 +32,18 @@ class ReencryptTest(TransactionTestCase):
         Badge.objects.bulk_create([Badge(owner=str(n), code="c%d" % n) for n in range(50)])
         Card.objects.create(code="one")
         Document.objects.create(body="b")
-        (self.new,), = ask("SELECT tp_rotate_dek()")
+        ((self.new,),) = ask("SELECT tp_rotate_dek()")
 
     def test_all_columns(self):
         output, errors, error = run(batch_size=7)
         self.assertIsNone(error, errors)
         self.assertIn("vault.Badge.code [%s] 100 %%  50 of 50 values" % ("#" * 30), output)
-        for table, column in (("vault_device", "secret"), ("vault_device", "config"), ("vault_badge", "code"), ("vault_card", "code")):
+        for table, column in (
+            ("vault_device", "secret"),
+            ("vault_device", "config"),
+            ("vault_badge", "code"),
+            ("vault_card", "code"),
+        ):
             self.assertEqual(keys_in(table, column), {self.new})
         self.assertEqual({d.secret for d in Device.objects.all()}, {"s%d" % n for n in range(50)})
         self.assertEqual({b.code for b in Badge.objects.all()}, {"c%d" % n for n in range(50)})

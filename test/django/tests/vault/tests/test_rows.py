@@ -12,7 +12,8 @@ class RowTest(FieldTest):
         badge = Badge(owner="a", code="one")
         badge.save()
         self.assertEqual(
-            ask("SELECT tp_decrypt(code, tp_context('vault', 'badge', 'code', id::text)), id FROM vault_badge"), [("one", badge.pk)]
+            ask("SELECT tp_decrypt(code, tp_context('vault', 'badge', 'code', id::text)), id FROM vault_badge"),
+            [("one", badge.pk)],
         )
         badge.code = "two"
         badge.save()
@@ -25,11 +26,15 @@ class RowTest(FieldTest):
         ask("INSERT INTO vault_badge (owner) VALUES ('raw')")
         keys += [Badge.objects.get(owner="raw").pk, Badge.objects.create(owner="last").pk]
         self.assertEqual(keys, list(range(keys[0], keys[0] + 8)))
-        self.assertEqual([b.code for b in Badge.objects.filter(pk__in=keys[1:6]).order_by("pk")], [str(n) for n in range(5)])
+        self.assertEqual(
+            [b.code for b in Badge.objects.filter(pk__in=keys[1:6]).order_by("pk")], [str(n) for n in range(5)]
+        )
 
     def test_a_value_moved_to_another_row_does_not_decrypt(self):
         one, two = (Badge.objects.create(owner=name, code=name) for name in "ab")
-        ask("UPDATE vault_badge SET code = (SELECT code FROM vault_badge WHERE id = %s) WHERE id = %s", [one.pk, two.pk])
+        ask(
+            "UPDATE vault_badge SET code = (SELECT code FROM vault_badge WHERE id = %s) WHERE id = %s", [one.pk, two.pk]
+        )
         with self.assertRaisesMessage(DataError, "authentic"):
             two.refresh_from_db()
 

@@ -16,6 +16,12 @@ class SignTest(FieldTest):
         for algorithm in (None, "ecdsa-sha384"):
             rows = Site.objects.annotate(signature=TpSign("django-test", Value(b"data"), algorithm))
             for site in rows:
-                self.assertEqual(ask("SELECT tp_verify('django-test', 'data', %s, %s)", [bytes(site.signature), algorithm or "ecdsa-sha256"]), [(True,)])
+                self.assertEqual(
+                    ask(
+                        "SELECT tp_verify('django-test', 'data', %s, %s)",
+                        [bytes(site.signature), algorithm or "ecdsa-sha256"],
+                    ),
+                    [(True,)],
+                )
         data = Site.objects.annotate(signature=TpSign("django-test", "name")).get(name="two")
         self.assertEqual(ask("SELECT tp_verify('django-test', 'two', %s)", [bytes(data.signature)]), [(True,)])
