@@ -105,7 +105,7 @@ def authority(request):
     context = {
         "authority": current,
         "certificate": certificate,
-        "fingerprint": certificate.fingerprint(hashes.SHA256()).hex(":"),
+        "fingerprint": certificate.fingerprint(hashes.SHA256()).hex(" ", 2),
         "key": key,
         "token": token,
         "issued": Certificate.objects.count(),

@@ -1,15 +1,17 @@
 """What Django's query log shows, and what the server's."""
 
 import logging
+from pathlib import Path
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
+from django.db.utils import IntegrityError
 
 from django_trustpoint import checks
 from django_trustpoint.expressions import TpDecrypt
 
 from ..models import Card, Device
-from .base import FieldTest
+from .base import FieldTest, ask
 
 SECRET = "correct horse battery staple"
 
@@ -68,13 +70,47 @@ class QueryLogTest(FieldTest):
 
 
 class ServerLogTest(FieldTest):
-    """What the server has of a statement is what pg_stat_activity shows of it."""
+    """What the server has of a statement, and logs: the table of the README."""
 
-    def test_the_statement_the_server_sees(self):
+    def setUp(self):
+        ((folder,),) = ask("SHOW data_directory")
+        self.log = Path(folder) / "log" / "server.log"
+
+    def logged(self, action, **settings):
+        for name, value in settings.items():
+            ask("SELECT set_config(%s, %s, true)", [name, value])
+        end = self.log.stat().st_size
+        action()
+        with self.log.open() as log:
+            log.seek(end)
+            return log.read()
+
+    def save(self):
+        Device.objects.create(name="n", secret=SECRET)
+
+    def violate(self):
+        with self.assertRaises(IntegrityError), transaction.atomic():
+            Device.objects.create(name="n", secret=SECRET)
+
+    def assertLogged(self, expected, text):
+        self.assertIn("INSERT INTO", text)
+        (self.assertIn if expected else self.assertNotIn)(SECRET, text)
+
+    def test_statements_that_are_logged(self):
+        self.assertLogged(True, self.logged(self.save, log_statement="all"))
+        Device.objects.all().delete()
+        by_client = not checks.binds_on_server(connection)
+        self.assertLogged(by_client, self.logged(self.save, log_statement="all", log_parameter_max_length="0"))
+
+    def test_statements_that_fail(self):
+        self.save()
+        by_client = not checks.binds_on_server(connection)
+        self.assertLogged(by_client, self.logged(self.violate, log_min_error_statement="error"))
+        text = self.logged(self.violate, log_min_error_statement="error", log_parameter_max_length_on_error="-1")
+        self.assertLogged(True, text)
+
+    def test_what_other_sessions_see(self):
         with connection.cursor() as cursor:
             cursor.execute("SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid() AND %s <> ''", [SECRET])
             (text,) = cursor.fetchone()
-        if checks.binds_on_server(connection):
-            self.assertNotIn(SECRET, text)
-        else:
-            self.assertIn(SECRET, text)
+        (self.assertNotIn if checks.binds_on_server(connection) else self.assertIn)(SECRET, text)

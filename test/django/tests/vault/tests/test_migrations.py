@@ -41,7 +41,10 @@ class MigrationTest(TransactionTestCase):
         call_command("migrate", verbosity=0)
         Device.objects.create(name="n", secret="after")
         self.assertEqual(Device.objects.get().secret, "after")
-        self.assertEqual(ask("SELECT attstorage FROM pg_attribute WHERE attrelid = 'vault_device'::regclass AND attname = 'secret'"), [("e",)])
+        self.assertEqual(
+            ask("SELECT attstorage FROM pg_attribute WHERE attrelid = 'vault_device'::regclass AND attname = 'secret'"),
+            [("e",)],
+        )
 
     def test_the_extension_is_not_dropped_under_encrypted_columns(self):
         Device.objects.create(name="n", secret="s")
@@ -72,7 +75,11 @@ class MigrationTest(TransactionTestCase):
     def test_a_clear_column_becomes_encrypted(self):
         """The way of the documentation: add, fill, drop."""
         first = ProjectState()
-        first.add_model(migrations.state.ModelState("vault", "Note", [("id", models.AutoField(primary_key=True)), ("text", models.TextField())]))
+        first.add_model(
+            migrations.state.ModelState(
+                "vault", "Note", [("id", models.AutoField(primary_key=True)), ("text", models.TextField())]
+            )
+        )
         with connection.schema_editor() as editor:
             editor.create_model(first.apps.get_model("vault", "Note"))
         try:
@@ -81,7 +88,9 @@ class MigrationTest(TransactionTestCase):
             second = first.clone()
             steps = [
                 migrations.AddField("note", "sealed", EncryptedTextField(null=True)),
-                migrations.RunPython(lambda apps, editor: apps.get_model("vault", "Note").objects.update(sealed=F("text"))),
+                migrations.RunPython(
+                    lambda apps, editor: apps.get_model("vault", "Note").objects.update(sealed=F("text"))
+                ),
                 migrations.AlterField("note", "sealed", EncryptedTextField()),
                 migrations.RemoveField("note", "text"),
             ]
@@ -93,14 +102,21 @@ class MigrationTest(TransactionTestCase):
                     step.database_forwards("vault", editor, state, after)
                 state = after
             self.assertEqual(state.apps.get_model("vault", "Note").objects.get().sealed, "clear")
-            self.assertEqual(ask("SELECT attnotnull FROM pg_attribute WHERE attrelid = 'vault_note'::regclass AND attname = 'sealed'"), [(True,)])
+            self.assertEqual(
+                ask(
+                    "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'vault_note'::regclass AND attname = 'sealed'"
+                ),
+                [(True,)],
+            )
         finally:
             ask("DROP TABLE vault_note")
 
     def test_renamed_columns_keep_their_check(self):
         old = ProjectState()
         field = EncryptedTextField(context=["pinned"], null=True)
-        old.add_model(migrations.state.ModelState("vault", "Note", [("id", models.AutoField(primary_key=True)), ("text", field)]))
+        old.add_model(
+            migrations.state.ModelState("vault", "Note", [("id", models.AutoField(primary_key=True)), ("text", field)])
+        )
         with connection.schema_editor() as editor:
             editor.create_model(old.apps.get_model("vault", "Note"))
         try:
@@ -112,7 +128,9 @@ class MigrationTest(TransactionTestCase):
                 step.database_forwards("vault", editor, old, new)
             self.assertEqual(new.apps.get_model("vault", "Note").objects.get().body, "kept")
             self.assertEqual(
-                ask("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'vault_note'::regclass AND contype = 'c'"),
+                ask(
+                    "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'vault_note'::regclass AND contype = 'c'"
+                ),
                 [("CHECK (tp_is_encrypted(body))",)],
             )
         finally:
@@ -130,7 +148,10 @@ class PlanTest(TransactionTestCase):
         migrating.refuse_lossy_plans(config, "default", state.apps, [(Step("0009_step", "vault"), backwards)])
 
     def test_a_rename_that_changes_a_context(self):
-        for operation in (migrations.RenameModel("Device", "Thing"), migrations.RenameField("Device", "secret", "token")):
+        for operation in (
+            migrations.RenameModel("Device", "Thing"),
+            migrations.RenameField("Device", "secret", "token"),
+        ):
             with self.assertRaisesMessage(FieldError, "context=('vault', 'device', 'secret')"):
                 self.refuse(operation)
         with self.assertRaises(FieldError):
@@ -149,20 +170,38 @@ class PlanTest(TransactionTestCase):
 class DeconstructTest(TransactionTestCase):
     def test_fields_come_back_as_they_were(self):
         fields = [
-            EncryptedTextField(), EncryptedTextField(context="one", row="pk", key="k", null=True, default="x"),
-            EncryptedCharField(max_length=5, context=("a", "b")), EncryptedJSONField(default=dict),
-            BlindIndexField("secret"), BlindIndexField("secret", unique=True, null=False, key="k", context=["c"]),
-            BlindIndexField("secret", db_index=False), BlindIndexField("secret", unique=True, db_index=True),
+            EncryptedTextField(),
+            EncryptedTextField(context="one", row="pk", key="k", null=True, default="x"),
+            EncryptedCharField(max_length=5, context=("a", "b")),
+            EncryptedJSONField(default=dict),
+            BlindIndexField("secret"),
+            BlindIndexField("secret", unique=True, null=False, key="k", context=["c"]),
+            BlindIndexField("secret", db_index=False),
+            BlindIndexField("secret", unique=True, db_index=True),
         ]
         for field in fields:
             name, path, args, kwargs = field.deconstruct()
             again = type(field)(*args, **kwargs)
             self.assertEqual(again.deconstruct(), (name, path, args, kwargs))
-            for attribute in ("context", "row", "key", "null", "unique", "db_index", "max_length", "source", "editable"):
+            for attribute in (
+                "context",
+                "row",
+                "key",
+                "null",
+                "unique",
+                "db_index",
+                "max_length",
+                "source",
+                "editable",
+            ):
                 self.assertEqual(getattr(again, attribute, None), getattr(field, attribute, None), attribute)
 
     def test_operations_come_back_as_they_were(self):
-        for operation in (TrustpointExtension(), TrustpointExtension(setup=False, hints={"a": 1}), CreateDek("n", "index", hints={"b": 2})):
+        for operation in (
+            TrustpointExtension(),
+            TrustpointExtension(setup=False, hints={"a": 1}),
+            CreateDek("n", "index", hints={"b": 2}),
+        ):
             name, args, kwargs = operation.deconstruct()
             self.assertEqual(type(operation)(*args, **kwargs).__dict__, operation.__dict__)
 
