@@ -25,7 +25,7 @@ class RoleTest(FieldTest):
         self.become("encrypt", "search")
         Device.objects.create(name="n", secret="s")
         account = Account.objects.create(email="anna@example.org")
-        self.assertEqual(Account.objects.defer("email").get(email_index="anna@example.org"), account)
+        self.assertEqual(Account.objects.defer("email", "phone").get(email_index="anna@example.org"), account)
         with self.assertRaisesMessage(
             ProgrammingError, "permission denied for function tp_decrypt"
         ), transaction.atomic():
