@@ -207,8 +207,10 @@ class ExampleTest(unittest.TestCase):
         self.assertEqual(page.status, 422)
         self.assertIn("not a certificate request", page.text)
         forged = certificate_request("x")[1].splitlines()
-        forged[2] = forged[2][:-1] + ("A" if forged[2][-1] != "A" else "B")
-        self.assertEqual(browser.submit(browser.load(address), form=0, request="\n".join(forged)).status, 422)
+        for line in range(1, len(forged) - 1):
+            changed = forged[:]
+            changed[line] = changed[line][:9] + ("A" if changed[line][9] != "A" else "B") + changed[line][10:]
+            self.assertEqual(browser.submit(browser.load(address), form=0, request="\n".join(changed)).status, 422)
         # Without the token of the form.
         self.assertEqual(browser.load("/find/", b"secret=x").status, 403)
 

@@ -1,4 +1,5 @@
 from cryptography import x509
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from django import forms
 
 from .models import Device
@@ -47,6 +48,10 @@ class RequestForm(forms.Form):
             request = x509.load_pem_x509_csr(self.cleaned_data["request"].encode())
         except ValueError:
             raise forms.ValidationError("This is not a certificate request in PEM.")
-        if not request.is_signature_valid:
+        try:
+            valid = request.is_signature_valid
+        except (ValueError, UnsupportedAlgorithm, InternalError):
+            valid = False
+        if not valid:
             raise forms.ValidationError("The request is not signed by the key that is in it.")
         return request

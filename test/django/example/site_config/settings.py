@@ -71,4 +71,5 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
+TIME_ZONE = "UTC"
 CA_LABEL = os.environ.get("CA_LABEL", "example-ca")
