@@ -1,5 +1,6 @@
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 from django.conf import settings
 from django.contrib import messages
 from django.db import connection
@@ -38,11 +39,20 @@ def show_device(request, pk, request_form, secret_form, status=200):
         "device": found,
         "stored": stored.hex(),
         "value": inspect(stored),
-        "certificates": [(row, x509.load_pem_x509_certificate(row.pem.encode())) for row in found.certificates.all()],
+        "certificates": [(row, certificate, name_of(certificate.subject)) for row, certificate in parsed(found)],
         "request_form": request_form,
         "secret_form": secret_form,
     }
     return render(request, "registry/device.html", context, status=status)
+
+
+def parsed(device):
+    return [(row, x509.load_pem_x509_certificate(row.pem.encode())) for row in device.certificates.all()]
+
+
+def name_of(subject):
+    short = {NameOID.COMMON_NAME: "CN", NameOID.SERIAL_NUMBER: "serial number", NameOID.ORGANIZATION_NAME: "O"}
+    return ", ".join("%s %s" % (short.get(part.oid, part.oid.dotted_string), part.value) for part in subject)
 
 
 def inspect(stored):
@@ -105,6 +115,7 @@ def authority(request):
     context = {
         "authority": current,
         "certificate": certificate,
+        "subject": name_of(certificate.subject),
         "fingerprint": certificate.fingerprint(hashes.SHA256()).hex(" ", 2),
         "key": key,
         "token": token,
