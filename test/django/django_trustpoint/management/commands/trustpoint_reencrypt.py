@@ -70,10 +70,11 @@ class Command(BaseCommand):
             while job.is_alive():
                 job.join(0.2)
                 state = self.progress(job) or state
-                if self.bar and state:
+                if self.bar and state and any(state):
                     self.stdout.write("\r" + line(field, *state), ending="")
                     self.stdout.flush()
         except KeyboardInterrupt:
+            job.interrupted = True
             with connections[self.alias].cursor() as cursor:
                 cursor.execute("SELECT pg_cancel_backend(%s)", [job.pid])
             job.join()
@@ -81,8 +82,10 @@ class Command(BaseCommand):
         self.stdout.write(("\r" if self.bar else "") + line(field, *state))
         for message in job.messages:
             self.stderr.write(message)
+        if job.interrupted:
+            raise CommandError("interrupted; what is done is done: call it again to go on")
         if job.error is not None:
-            raise CommandError("%s: %s It may be called again." % (field, str(job.error).strip()))
+            raise CommandError("%s: %s" % (field, str(job.error).strip()))
         return state[2]
 
     def progress(self, job):
@@ -97,6 +100,7 @@ class Job(threading.Thread):
         self.table, self.column = quote(field.model._meta.db_table), field.column
         self.context = context_sql(field.context_parts, field.row_field and quote(field.row_field.column))
         self.pid = self.error = self.result = None
+        self.interrupted = False
         self.messages = Messages()
 
     def run(self):
