@@ -16,7 +16,7 @@ def issue(device, request, authority, days=365):
     names = [x509.NameAttribute(NameOID.COMMON_NAME, device.name)]
     if device.serial_number:
         names.append(x509.NameAttribute(NameOID.SERIAL_NUMBER, device.serial_number))
-    now = datetime.datetime.utcnow().replace(microsecond=0)
+    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     builder = (
         x509.CertificateBuilder()
         .subject_name(x509.Name(names))

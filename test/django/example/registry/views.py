@@ -39,15 +39,21 @@ def show_device(request, pk, request_form, secret_form, status=200):
         "device": found,
         "stored": stored.hex(),
         "value": inspect(stored),
-        "certificates": [(row, certificate, name_of(certificate.subject)) for row, certificate in parsed(found)],
+        "certificates": [
+            (row, *shown(x509.load_pem_x509_certificate(row.pem.encode()))) for row in found.certificates.all()
+        ],
         "request_form": request_form,
         "secret_form": secret_form,
     }
     return render(request, "registry/device.html", context, status=status)
 
 
-def parsed(device):
-    return [(row, x509.load_pem_x509_certificate(row.pem.encode())) for row in device.certificates.all()]
+def shown(certificate):
+    """Subject and end of a certificate. cryptography 42 gave the end a time zone, under a new name."""
+    return (
+        name_of(certificate.subject),
+        getattr(certificate, "not_valid_after_utc", None) or certificate.not_valid_after,
+    )
 
 
 def name_of(subject):
@@ -105,6 +111,7 @@ def find(request):
 def authority(request):
     current = current_authority()
     certificate = x509.load_pem_x509_certificate(current.certificate.encode())
+    subject, valid_until = shown(certificate)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT type, bits, curve, usage, attributes FROM tp_hsm_keys() WHERE label = %s", [current.label]
@@ -114,8 +121,8 @@ def authority(request):
         token = dict(zip(("label", "model", "manufacturer", "serial"), cursor.fetchone()))
     context = {
         "authority": current,
-        "certificate": certificate,
-        "subject": name_of(certificate.subject),
+        "subject": subject,
+        "valid_until": valid_until,
         "fingerprint": certificate.fingerprint(hashes.SHA256()).hex(" ", 2),
         "key": key,
         "token": token,
