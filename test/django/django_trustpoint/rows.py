@@ -42,7 +42,9 @@ class RowBound:
                 "%s is bound to the field '%s', which has no value yet when the row is encrypted"
                 % (self, self.row_field.name)
             )
-        return RowValue(self, value, getattr(instance._state, "trustpoint_sequence", None))
+        # Once it is saved, the key is a value as any other.
+        drawn_from = getattr(instance._state, "trustpoint_sequence", None) if instance._state.adding else None
+        return RowValue(self, value, drawn_from)
 
     def row_sql_of_statement(self, compiler, connection):
         """The row's value where a statement has it: a column of the UPDATE, the only object of a raw INSERT."""

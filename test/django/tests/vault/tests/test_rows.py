@@ -1,7 +1,7 @@
 """Values that are bound to their row."""
 
 from django.core.exceptions import FieldError
-from django.db import DataError
+from django.db import DataError, transaction
 
 from ..models import Badge, Card, Employee
 from .base import FieldTest, ask
@@ -75,5 +75,8 @@ class RowTest(FieldTest):
         badge = Badge(owner="a", code="one")
         badge.pk = 5
         badge._state.trustpoint_sequence = "other"
-        with self.assertRaisesMessage(ValueError, "drawn from the database 'other'"):
+        with self.assertRaisesMessage(ValueError, "drawn from the database 'other'"), transaction.atomic():
             badge.save()
+        saved = Badge.objects.create(owner="b", code="two")
+        saved._state.trustpoint_sequence = "other"
+        saved.save()
