@@ -8,14 +8,19 @@ MIDDLEWARE = []
 ROOT_URLCONF = "vault.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
-DATABASES = {
-    "default": {
+
+
+def database(name):
+    return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": "vault",
+        "NAME": name,
         "HOST": os.environ.get("PGHOST", ""),
         "PORT": os.environ.get("PGPORT", ""),
         "USER": os.environ.get("PGUSER", "postgres"),
         "CONN_MAX_AGE": 0,
         "OPTIONS": {"server_side_binding": True} if os.environ.get("SERVER_SIDE_BINDING") else {},
     }
-}
+
+
+# Two databases with keys of their own, on one token.
+DATABASES = {"default": database("vault"), "other": database("vault_other")}

@@ -8,80 +8,94 @@ import uuid
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('vault', '0001_extension'),
+        ("vault", "0001_extension"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('email', django_trustpoint.fields.EncryptedTextField(row='pk')),
-                ('email_index', django_trustpoint.blind_index.BlindIndexField('email', null=True, unique=True)),
-                ('phone', django_trustpoint.fields.EncryptedCharField(max_length=20, null=True)),
-                ('phone_index', django_trustpoint.blind_index.BlindIndexField('phone', key='phones', null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("email", django_trustpoint.fields.EncryptedTextField(row="pk")),
+                ("email_index", django_trustpoint.blind_index.BlindIndexField("email", null=True, unique=True)),
+                ("phone", django_trustpoint.fields.EncryptedCharField(max_length=20, null=True)),
+                ("phone_index", django_trustpoint.blind_index.BlindIndexField("phone", key="phones", null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Badge',
+            name="Badge",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('owner', models.CharField(max_length=50, unique=True)),
-                ('code', django_trustpoint.fields.EncryptedTextField(null=True, row='pk')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("owner", models.CharField(max_length=50, unique=True)),
+                ("code", django_trustpoint.fields.EncryptedTextField(null=True, row="pk")),
             ],
         ),
         migrations.CreateModel(
-            name='Card',
+            name="Card",
             fields=[
-                ('number', models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
-                ('code', django_trustpoint.fields.EncryptedTextField(context=("card's \\ 100%", 'code'), row='number')),
-                ('limit', django_trustpoint.fields.EncryptedJSONField(default=dict, row='pk')),
+                ("number", models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
+                ("code", django_trustpoint.fields.EncryptedTextField(context=("card's \\ 100%", "code"), row="number")),
+                ("limit", django_trustpoint.fields.EncryptedJSONField(default=dict, row="pk")),
             ],
         ),
         migrations.CreateModel(
-            name='Document',
+            name="Document",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('body', django_trustpoint.fields.EncryptedTextField(key='documents')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("body", django_trustpoint.fields.EncryptedTextField(key="documents")),
             ],
         ),
         migrations.CreateModel(
-            name='Person',
+            name="Person",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=50)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=50)),
             ],
         ),
         migrations.CreateModel(
-            name='Site',
+            name="Site",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=50, unique=True)),
-                ('note', django_trustpoint.fields.EncryptedTextField(blank=True, default='')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=50, unique=True)),
+                ("note", django_trustpoint.fields.EncryptedTextField(blank=True, default="")),
             ],
         ),
         migrations.CreateModel(
-            name='Employee',
+            name="Employee",
             fields=[
-                ('person_ptr', models.OneToOneField(auto_created=True, on_delete=django.db.models.deletion.CASCADE, parent_link=True, primary_key=True, serialize=False, to='vault.person')),
-                ('salary', django_trustpoint.fields.EncryptedTextField(row='pk')),
+                (
+                    "person_ptr",
+                    models.OneToOneField(
+                        auto_created=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        parent_link=True,
+                        primary_key=True,
+                        serialize=False,
+                        to="vault.person",
+                    ),
+                ),
+                ("salary", django_trustpoint.fields.EncryptedTextField(row="pk")),
             ],
-            bases=('vault.person',),
+            bases=("vault.person",),
         ),
         migrations.CreateModel(
-            name='Device',
+            name="Device",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=50, unique=True)),
-                ('secret', django_trustpoint.fields.EncryptedTextField()),
-                ('pin', django_trustpoint.fields.EncryptedCharField(max_length=8, null=True)),
-                ('blob', django_trustpoint.fields.EncryptedBinaryField(null=True)),
-                ('config', django_trustpoint.fields.EncryptedJSONField(null=True)),
-                ('site', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='devices', to='vault.site')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=50, unique=True)),
+                ("secret", django_trustpoint.fields.EncryptedTextField()),
+                ("pin", django_trustpoint.fields.EncryptedCharField(max_length=8, null=True)),
+                ("blob", django_trustpoint.fields.EncryptedBinaryField(null=True)),
+                ("config", django_trustpoint.fields.EncryptedJSONField(null=True)),
+                (
+                    "site",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.CASCADE, related_name="devices", to="vault.site"
+                    ),
+                ),
             ],
         ),
     ]

@@ -9,10 +9,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 from django.db.models import F
+from django.db.models.signals import pre_migrate
 from django.db.utils import InternalError
 from django.test import TransactionTestCase
 
-from django_trustpoint import migrating
 from django_trustpoint.blind_index import BlindIndexField
 from django_trustpoint.fields import EncryptedCharField, EncryptedJSONField, EncryptedTextField
 from django_trustpoint.operations import CreateDek, TrustpointExtension
@@ -145,7 +145,7 @@ class PlanTest(TransactionTestCase):
         Step.operations = list(operations)
         state = MigrationExecutor(connection)._create_project_state(with_applied_migrations=True)
         config = type("Config", (), {"label": "vault"})
-        migrating.refuse_lossy_plans(config, "default", state.apps, [(Step("0009_step", "vault"), backwards)])
+        pre_migrate.send(config, using="default", apps=state.apps, plan=[(Step("0009_step", "vault"), backwards)])
 
     def test_a_rename_that_changes_a_context(self):
         for operation in (

@@ -8,12 +8,13 @@ import django
 from django.core import serializers
 from django.core.exceptions import FieldError
 from django.core.management import call_command
+from django.db import transaction
 from django.db.models import Case, Count, F, Max, OuterRef, Prefetch, Subquery, TextField, Value, When
 from django.db.models.functions import Concat, Length, Upper
 
 from django_trustpoint.expressions import TpCiphertext, TpDecrypt, TpEncrypt
 
-from ..models import Badge, Card, Device, Employee, Site
+from ..models import Account, Badge, Card, Device, Employee, Site
 from .base import FieldTest, ask, stored
 
 
@@ -174,6 +175,13 @@ class WriteTest(FieldTest):
                 update_fields=["code"],
             )
             self.assertEqual(Card.objects.get().code, "new")
+            with self.assertRaisesMessage(FieldError, "name 'phone_index' too"), transaction.atomic():
+                Account.objects.bulk_create(
+                    [Account(pk=1, email="e", phone="p")],
+                    update_conflicts=True,
+                    unique_fields=["id"],
+                    update_fields=["phone"],
+                )
             with self.assertRaisesMessage(FieldError, "must be one of unique_fields"):
                 Badge.objects.bulk_create(
                     [Badge(owner="o", code="c")], update_conflicts=True, unique_fields=["owner"], update_fields=["code"]
@@ -214,6 +222,9 @@ class WriteTest(FieldTest):
         Device.objects.update(secret=TpEncrypt("sealed", context=["vault", "device", "secret"]))
         self.assertEqual(Device.objects.get().secret, "sealed")
         self.assertEncrypted(device, "secret", "sealed")
+        sealed = TpEncrypt("sealed too", context=["vault", "device", "secret"])
+        self.assertEqual(Device.objects.get(pk=Device.objects.create(name="c", secret=sealed).pk).secret, "sealed too")
+        Device.objects.filter(name="c").delete()
         device.secret = Upper(F("name"))
         device.save()
         self.assertEqual(Device.objects.get().secret, "A")

@@ -71,12 +71,24 @@ class RowTest(FieldTest):
         with self.assertRaisesMessage(FieldError, "cannot change both"):
             Card.objects.update(number="5f0c6ad2-6f0e-4f5c-b7ae-2f5de3dd6b6e", code="two")
 
+
+class DatabasesTest(FieldTest):
+    databases = {"default", "other"}
+
+    def test_keys_are_drawn_where_the_row_is_written(self):
+        for number in range(3):
+            Badge.objects.create(owner=str(number), code="here")
+        badge = Badge(owner="a", code="there")
+        badge.save(using="other")
+        self.assertEqual(Badge.objects.using("other").get(owner="a").code, "there")
+        self.assertLess(badge.pk, Badge.objects.get(owner="2").pk)
+        # Once it is saved, the key is a value as any other.
+        badge.save(using="default", force_insert=True)
+        self.assertEqual(Badge.objects.get(owner="a").code, "there")
+
     def test_a_key_drawn_elsewhere_is_refused(self):
-        badge = Badge(owner="a", code="one")
-        badge.pk = 5
-        badge._state.trustpoint_sequence = "other"
-        with self.assertRaisesMessage(ValueError, "drawn from the database 'other'"), transaction.atomic():
-            badge.save()
-        saved = Badge.objects.create(owner="b", code="two")
-        saved._state.trustpoint_sequence = "other"
-        saved.save()
+        with self.assertRaisesMessage(ValueError, "drawn from the database 'default'"), transaction.atomic("other"):
+            Badge.objects.using("other").bulk_create([Badge(owner="b", code="c")])
+        badge = Badge(pk=7, owner="b", code="c")
+        Badge.objects.using("other").bulk_create([badge])
+        self.assertEqual(Badge.objects.using("other").get().code, "c")
