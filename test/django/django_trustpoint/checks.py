@@ -37,6 +37,8 @@ def check_field(field):
 
 
 def check_row(field):
+    from .fields import EncryptedField
+
     try:
         row = field.row_field
     except FieldDoesNotExist:
@@ -44,7 +46,7 @@ def check_row(field):
     if row is None or row not in field.model._meta.local_concrete_fields or row is field:
         return [Error("row='%s' is not another column of the same table." % field.row, obj=field, id="trustpoint.E004")]
     target = row.target_field if row.is_relation else row
-    if not isinstance(target, ROW_TYPES) or isinstance(target, models.DateField) or row.null:
+    if not isinstance(target, ROW_TYPES) or isinstance(target, EncryptedField) or row.null:
         return [
             Error(
                 "row='%s' has no text that stays the same in every session." % field.row,

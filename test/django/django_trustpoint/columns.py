@@ -7,10 +7,6 @@ from django.db.models.fields.json import KeyTransform
 from django.db.models.lookups import IsNull
 
 
-class RawCol(Col):
-    """The column as it is stored: ciphertext."""
-
-
 class DecryptedCol(Col):
     """
     The decrypted column, in every place of a query where an ordinary field's column stands: the list of a SELECT,
@@ -29,7 +25,8 @@ class DecryptedCol(Col):
         return self.target.decrypt_sql(sql, row_sql), params
 
     def raw(self):
-        return RawCol(self.alias, self.target, models.BinaryField())
+        """The column as it is stored: ciphertext."""
+        return Col(self.alias, self.target, models.BinaryField())
 
     def get_db_converters(self, connection):
         return self.target.get_db_converters(connection)
@@ -52,8 +49,7 @@ class DecryptedKeyTransform(KeyTransform):
 
     @property
     def target(self):
-        inner = self.source_expressions[0]
-        return inner.target
+        return self.source_expressions[0].target
 
     def get_lookup(self, name):
         raise refusal(self.target, "%s__%s" % (self.key_name, name))

@@ -28,6 +28,7 @@ class FieldCheckTest(TestCase):
             itself = EncryptedTextField(row="itself")
             by_time = EncryptedTextField(row="when")
             by_null = EncryptedTextField(row="maybe")
+            by_secret = EncryptedTextField(row="unique")
             index = BlindIndexField("when")
 
             class Meta:
@@ -44,6 +45,7 @@ class FieldCheckTest(TestCase):
                 ("itself", "trustpoint.E004"),
                 ("by_time", "trustpoint.E005"),
                 ("by_null", "trustpoint.E005"),
+                ("by_secret", "trustpoint.E005"),
                 ("index", "trustpoint.E006"),
             },
         )
