@@ -22,11 +22,9 @@ class IndexAttribute(DeferredAttribute):
         if source.attname in instance.__dict__:
             value = instance.__dict__[source.attname]
             return None if value is None else BlindIndex(self.field, value)
-        return (
-            super().__get__(instance, owner)
-            if self.field.attname not in instance.__dict__
-            else instance.__dict__[self.field.attname]
-        )
+        if self.field.attname in instance.__dict__:
+            return instance.__dict__[self.field.attname]
+        return super().__get__(instance, owner)
 
     def __set__(self, instance, value):
         instance.__dict__[self.field.attname] = value
@@ -87,6 +85,7 @@ class BlindIndexField(models.BinaryField):
     # ---- writing
 
     def pre_save(self, model_instance, add):
+        # For update_or_create(), which from Django 4.2 on writes, beside what is named, the fields with a pre_save of their own.
         return super().pre_save(model_instance, add)
 
     def get_placeholder(self, value, compiler, connection):

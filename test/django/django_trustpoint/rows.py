@@ -5,6 +5,8 @@ The value must be known when the row is encrypted, which is before the INSERT. A
 generate in the INSERT is therefore drawn from its sequence first.
 """
 
+from functools import partial
+
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections, models, router
 from django.db.models import signals
@@ -107,9 +109,12 @@ class RowBound:
         except FieldDoesNotExist:
             return  # the checks say so
         if key.primary_key and isinstance(key, GENERATED):
-            signals.pre_save.connect(draw_key, sender=sender, dispatch_uid="trustpoint_draw_key")
-            # bulk_create() sends no signal, but asks the key.
-            key.get_pk_value_on_save = draw_default_key
+            signals.pre_save.connect(self.draw_before_save, sender=sender, dispatch_uid="trustpoint_draw_key")
+            # bulk_create() sends no signal, but asks the key; and so does save() of a proxy or a child.
+            key.get_pk_value_on_save = partial(draw_key, key)
+
+    def draw_before_save(self, sender, instance, using, **kwargs):
+        draw_key(self.row_field, instance, using)
 
 
 class RowValue:
@@ -126,20 +131,15 @@ class RowValue:
         return "CAST(%%s AS %s)" % self.field.row_type(connection), [value]
 
 
-def draw_key(sender, instance, using, **kwargs):
-    if instance.pk is None:
-        meta = sender._meta
+def draw_key(key, instance, using=None):
+    value = getattr(instance, key.attname)
+    if value is None:
+        using = using or router.db_for_write(type(instance), instance=instance)
         connection = connections[using]
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT nextval(pg_get_serial_sequence(%s, %s))",
-                [connection.ops.quote_name(meta.db_table), meta.pk.column],
-            )
-            instance.pk = cursor.fetchone()[0]
+            table = connection.ops.quote_name(key.model._meta.db_table)
+            cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, %s))", [table, key.column])
+            (value,) = cursor.fetchone()
+        setattr(instance, key.attname, value)
         instance._state.trustpoint_sequence = using
-
-
-def draw_default_key(instance):
-    sender = type(instance)
-    draw_key(sender, instance, router.db_for_write(sender, instance=instance))
-    return instance.pk
+    return value

@@ -34,6 +34,15 @@ class Badge(models.Model):
     code = EncryptedTextField(null=True, row="pk")
 
 
+class MasterBadge(Badge):
+    areas = EncryptedJSONField(row="pk", default=list)
+
+
+class BadgeView(Badge):
+    class Meta:
+        proxy = True
+
+
 class Card(models.Model):
     """Bound to a key of its own, and with a context and a DEK of its own."""
 

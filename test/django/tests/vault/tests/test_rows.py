@@ -3,7 +3,7 @@
 from django.core.exceptions import FieldError
 from django.db import DataError, transaction
 
-from ..models import Badge, Card, Employee
+from ..models import Badge, BadgeView, Card, Employee, MasterBadge
 from .base import FieldTest, ask
 
 
@@ -65,6 +65,19 @@ class RowTest(FieldTest):
         employee.salary = "2000"
         employee.save()
         self.assertEqual(Employee.objects.get().salary, "2000")
+
+    def test_children_and_proxies_of_a_model_with_a_generated_key(self):
+        MasterBadge.objects.create(owner="m", code="one", areas=["a"])
+        BadgeView.objects.create(owner="p", code="two")
+        master = MasterBadge.objects.get()
+        self.assertEqual((master.code, master.areas), ("one", ["a"]))
+        master.code, master.areas = "three", ["b"]
+        master.save()
+        self.assertEqual(Badge.objects.get(masterbadge__isnull=False).code, "three")
+        self.assertEqual((MasterBadge.objects.get().code, MasterBadge.objects.get().areas), ("three", ["b"]))
+        self.assertEqual(BadgeView.objects.get(owner="p").code, "two")
+        MasterBadge.objects.update(code="four", areas=["c"])
+        self.assertEqual((MasterBadge.objects.get().code, MasterBadge.objects.get().areas), ("four", ["c"]))
 
     def test_one_update_does_not_change_the_row_and_the_value(self):
         Card.objects.create(code="one")
