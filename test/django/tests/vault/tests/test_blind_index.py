@@ -99,7 +99,7 @@ class BlindIndexTest(FieldTest):
         account.save(update_fields=["phone", "phone_index"])
 
     def test_what_would_leave_it_behind(self):
-        with self.assertRaisesMessage(FieldError, "name 'email_index' too"):
+        with self.assertRaisesMessage(FieldError, "name 'email_index' too"), transaction.atomic():
             Account.objects.update(email="x")
         with self.assertRaises(FieldError), transaction.atomic():
             Account.objects.bulk_update([self.anna], ["email"])
