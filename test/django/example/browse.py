@@ -119,7 +119,7 @@ class ExampleTest(unittest.TestCase):
             stderr=cls.log,
         )
         cls.base = "http://127.0.0.1:%d/" % port
-        for attempt in range(300):
+        for attempt in range(1200):
             try:
                 urllib.request.urlopen(cls.base, timeout=60).close()
                 return
