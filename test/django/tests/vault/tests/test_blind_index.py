@@ -82,6 +82,17 @@ class BlindIndexTest(FieldTest):
         Account.objects.filter(pk=bulk.pk).update(phone=None, phone_index=None)
         self.assertIsNone(stored(bulk, "phone_index"))
 
+    def test_get_or_create_by_the_encrypted_value(self):
+        for expected in (True, False):
+            account, created = Account.objects.get_or_create(
+                email_index="new@example.org", defaults={"email": "new@example.org"}
+            )
+            self.assertEqual((account.email, created), ("new@example.org", expected))
+        account, created = Account.objects.update_or_create(
+            email_index="new@example.org", defaults={"email": "new@example.org", "phone": "+3"}
+        )
+        self.assertEqual((Account.objects.get(phone_index="+3").email, created), ("new@example.org", False))
+
     def test_deferred(self):
         before = stored(self.anna, "email_index")
         for number, query in enumerate(
