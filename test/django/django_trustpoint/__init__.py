@@ -1,0 +1,1 @@
+"""Model fields whose columns the PostgreSQL extension trustpoint encrypts. No cryptography happens in Python."""

@@ -1,0 +1,17 @@
+from django.apps import AppConfig
+from django.core import checks
+from django.db.models.signals import post_migrate, pre_migrate
+
+
+class TrustpointConfig(AppConfig):
+    name = "django_trustpoint"
+    verbose_name = "Trustpoint"
+
+    def ready(self):
+        from . import checks as own_checks
+        from . import logs, migrating
+
+        checks.register(own_checks.check_databases, checks.Tags.database)
+        pre_migrate.connect(migrating.refuse_lossy_plans, dispatch_uid="trustpoint_refuse_lossy_plans")
+        post_migrate.connect(migrating.set_storage, dispatch_uid="trustpoint_set_storage")
+        logs.install()

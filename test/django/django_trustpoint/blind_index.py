@@ -1,0 +1,193 @@
+"""Finding rows by an encrypted value: a column with the keyed hash of the plaintext, made by tp_blind_index."""
+
+from django.core.exceptions import EmptyResultSet, FieldError
+from django.db import models
+from django.db.models.expressions import Expression
+from django.db.models.lookups import IsNull, Lookup
+from django.db.models.query_utils import DeferredAttribute
+
+from .sql import Plaintext, context_sql, literal
+
+
+class IndexAttribute(DeferredAttribute):
+    """
+    Reading it gives what the column is to become: an expression over the source's value in this object. So every way to
+    save an object, bulk_update() and fixtures too, writes the index that fits. The stored bytes are behind it.
+    """
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        source = self.field.source_field
+        if source.attname in instance.__dict__:
+            value = instance.__dict__[source.attname]
+            return None if value is None else BlindIndex(self.field, value)
+        if self.field.attname in instance.__dict__:
+            return instance.__dict__[self.field.attname]
+        return super().__get__(instance, owner)
+
+    def __set__(self, instance, value):
+        instance.__dict__[self.field.attname] = value
+
+
+class BlindIndexField(models.BinaryField):
+    """
+    BlindIndexField("secret") follows the encrypted text field "secret" and finds by it: filter(secret_index="text"), and
+    __in. unique=True makes the plaintext unique. context: the encrypted field's, without its row value, when left out.
+    """
+
+    descriptor_class = IndexAttribute
+
+    def __init__(self, source, key="default", context=None, **kwargs):
+        self.source = source
+        self.key = key
+        self.context = (context,) if isinstance(context, str) else None if context is None else tuple(context)
+        kwargs.setdefault("db_index", not kwargs.get("unique", False))
+        kwargs.setdefault("null", True)
+        kwargs["blank"] = True
+        kwargs["editable"] = False
+        kwargs["serialize"] = False
+        super().__init__(**kwargs)
+
+    def deconstruct(self):
+        name, path, args, kwargs = super().deconstruct()
+        for implied in ("blank", "editable", "serialize", "db_index"):
+            kwargs.pop(implied, None)
+        if self.db_index == self.unique:
+            kwargs["db_index"] = self.db_index
+        kwargs["null"] = self.null
+        if self.key != "default":
+            kwargs["key"] = self.key
+        if self.context is not None:
+            kwargs["context"] = self.context
+        return name, path, [self.source], kwargs
+
+    @property
+    def source_field(self):
+        return self.model._meta.get_field(self.source)
+
+    @property
+    def context_parts(self):
+        return self.source_field.context_parts if self.context is None else self.context
+
+    def call_sql(self, function, value_sql):
+        key_sql = "" if self.key == "default" else ", %s" % literal(self.key)
+        return "%s(CAST(%s AS text), %s%s)" % (function, value_sql, context_sql(self.context_parts), key_sql)
+
+    # ---- the column
+
+    def db_check(self, connection):
+        return "octet_length(%s) = 32" % connection.ops.quote_name(self.column)
+
+    def db_type(self, connection):
+        return "bytea"
+
+    # ---- writing
+
+    def pre_save(self, model_instance, add):
+        # For update_or_create(), which from Django 4.2 on writes, beside what is named, the fields with a pre_save of their own.
+        return super().pre_save(model_instance, add)
+
+    def get_placeholder(self, value, compiler, connection):
+        if isinstance(value, Plaintext):
+            return self.call_sql("tp_blind_index", "%s")
+        if hasattr(value, "as_sql") and not isinstance(getattr(value, "_output_field_or_none", None), BlindIndexField):
+            return self.call_sql("tp_blind_index", "%s")
+        return "%s"
+
+    def get_db_prep_value(self, value, connection, prepared=False):
+        if isinstance(value, str):
+            return Plaintext(value)
+        return super().get_db_prep_value(value, connection, prepared)
+
+    def get_db_prep_save(self, value, connection):
+        return value if hasattr(value, "as_sql") else self.get_db_prep_value(value, connection)
+
+    def get_lookup(self, name):
+        lookup = {"exact": IndexExact, "in": IndexIn, "isnull": IsNull}.get(name)
+        if lookup is None:
+            raise FieldError("a blind index finds equal values alone: %s has no lookup '%s'" % (self, name))
+        return lookup
+
+    def check(self, **kwargs):
+        from .checks import check_blind_index
+
+        return super().check(**kwargs) + check_blind_index(self)
+
+
+class BlindIndex(Expression):
+    """tp_blind_index of a value, or of an expression, for a field."""
+
+    def __init__(self, field, value):
+        super().__init__(output_field=field)
+        self.target, self.value = field, value
+
+    def __repr__(self):
+        return "<blind index %s>" % self.target
+
+    def resolve_expression(self, query=None, allow_joins=True, reuse=None, summarize=False, for_save=False):
+        resolved = super().resolve_expression(query, allow_joins, reuse, summarize, for_save)
+        if hasattr(self.value, "resolve_expression"):
+            resolved.value = self.value.resolve_expression(query, allow_joins, reuse, summarize, for_save)
+        return resolved
+
+    def as_sql(self, compiler, connection):
+        sql, params = plain_sql(self.target, self.value, compiler, connection)
+        return self.target.call_sql("tp_blind_index", sql), params
+
+    def get_group_by_cols(self, *args, **kwargs):
+        return []
+
+
+def plain_sql(field, value, compiler, connection):
+    if hasattr(value, "as_sql"):
+        return compiler.compile(value)
+    return "%s", [field.source_field.get_db_prep_save(value, connection)]
+
+
+class IndexLookup(Lookup):
+    """Compares with the index under every usable version of its key: rows from before a rotation are found too."""
+
+    prepare_rhs = False
+
+    def candidates(self, value, compiler, connection):
+        if isinstance(value, BlindIndex):
+            value = value.value
+        if not isinstance(value, str) and not hasattr(value, "as_sql"):
+            raise TypeError("%s is found by text, not by %s" % (self.lhs.output_field, type(value).__name__))
+        field = self.lhs.output_field
+        sql, params = plain_sql(field, value, compiler, connection)
+        return field.call_sql("tp_blind_index_candidates", sql), params
+
+    def values(self):
+        raise NotImplementedError
+
+    def as_sql(self, compiler, connection):
+        sql, params = self.process_lhs(compiler, connection)
+        calls, params = [], list(params)
+        for value in self.values():
+            call, call_params = self.candidates(value, compiler, connection)
+            calls.append(call)
+            params.extend(call_params)
+        if not calls:
+            raise EmptyResultSet
+        return "%s = ANY(%s)" % (sql, " || ".join(calls)), params
+
+
+class IndexExact(IndexLookup):
+    lookup_name = "exact"
+
+    def values(self):
+        return [self.rhs]
+
+
+class IndexIn(IndexLookup):
+    lookup_name = "in"
+
+    def __init__(self, lhs, rhs):
+        if hasattr(rhs, "resolve_expression") or hasattr(rhs, "as_sql"):
+            raise FieldError("%s__in takes a list of texts, not a query" % lhs.output_field.name)
+        super().__init__(lhs, list(rhs))
+
+    def values(self):
+        return dict.fromkeys(value for value in self.rhs if value is not None)

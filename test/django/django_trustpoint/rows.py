@@ -1,0 +1,145 @@
+"""
+A context that holds a value of the row itself, so that a ciphertext moved to another row does not decrypt.
+
+The value must be known when the row is encrypted, which is before the INSERT. A primary key that the database would
+generate in the INSERT is therefore drawn from its sequence first.
+"""
+
+from functools import partial
+
+from django.core.exceptions import FieldDoesNotExist, FieldError
+from django.db import connections, models, router
+from django.db.models import signals
+from django.db.models.sql import InsertQuery, UpdateQuery
+
+from .sql import literal
+
+GENERATED = (models.AutoField, models.BigAutoField, models.SmallAutoField)
+
+
+class RowBound:
+    """The part of EncryptedField that knows the row."""
+
+    row = None
+
+    @property
+    def row_field(self):
+        if self.row is None:
+            return None
+        meta = self.model._meta
+        return meta.pk if self.row == "pk" else meta.get_field(self.row)
+
+    def row_type(self, connection):
+        """The type whose text is part of the context. varchar would cut a value that is too long."""
+        kind = self.row_field.rel_db_type(connection)
+        return "text" if kind.startswith("varchar") else kind
+
+    def row_value(self, instance):
+        """The row's value of an instance that is about to be saved, with the database it was drawn from."""
+        if self.row is None:
+            return None
+        value = getattr(instance, self.row_field.attname)
+        if value is None:
+            raise ValueError(
+                "%s is bound to the field '%s', which has no value yet when the row is encrypted"
+                % (self, self.row_field.name)
+            )
+        # Once it is saved, the key is a value as any other.
+        drawn_from = getattr(instance._state, "trustpoint_sequence", None) if instance._state.adding else None
+        return RowValue(self, value, drawn_from)
+
+    def row_sql_of_statement(self, compiler, connection):
+        """The row's value where a statement has it: a column of the UPDATE, the only object of a raw INSERT."""
+        if self.row is None:
+            return None
+        query = compiler.query
+        if not isinstance(query, InsertQuery):
+            return connection.ops.quote_name(self.row_field.column)
+        if len(query.objs) != 1:
+            raise FieldError("%s is bound to a row: one raw INSERT writes one row" % self)
+        value = self.row_field.get_db_prep_save(getattr(query.objs[0], self.row_field.attname), connection)
+        return "CAST(%s AS %s)" % (literal(str(value)), self.row_type(connection))
+
+    def refuse_half_updates(self, query):
+        """An UPDATE that would leave the value unreadable, or its blind index behind."""
+        if isinstance(query, UpdateQuery):
+            updated = {field.name for field, model, value in query.values}
+            self.refuse_stale_index(updated)
+            if self.row is not None and self.row_field.name in updated and not self.saves_instance(query):
+                raise FieldError(
+                    "%s is bound to '%s': one update() cannot change both; save() the objects instead"
+                    % (self, self.row_field.name)
+                )
+        elif isinstance(query, InsertQuery):
+            # bulk_create(update_conflicts=True), from Django 4.1 on.
+            unique = {getattr(field, "name", field) for field in getattr(query, "unique_fields", None) or ()}
+            updated = {getattr(field, "name", field) for field in getattr(query, "update_fields", None) or ()}
+            if self.name in updated:
+                self.refuse_stale_index(updated)
+            # What is kept is the row that was there, under its own value.
+            if self.name in updated and self.row is not None and self.row_field.name not in unique:
+                raise FieldError(
+                    "%s is bound to '%s': in update_conflicts that must be one of unique_fields"
+                    % (self, self.row_field.name)
+                )
+
+    def refuse_stale_index(self, updated):
+        for index in self.blind_indexes():
+            if index.name not in updated:
+                raise FieldError(
+                    "an update of %s leaves its blind index behind: name '%s' too, with the same value"
+                    % (self, index.name)
+                )
+
+    def saves_instance(self, query):
+        """Model.save() passes expressions that hold the new row value themselves."""
+        from .expressions import Encrypt
+
+        return all(isinstance(value, Encrypt) or value is None for field, model, value in query.values if field is self)
+
+    # ---- generated keys
+
+    def prepare_rows(self, cls):
+        if self.row is not None and not cls._meta.abstract:
+            signals.class_prepared.connect(self.prepare_key, sender=cls)
+
+    def prepare_key(self, sender, **kwargs):
+        try:
+            key = self.row_field
+        except FieldDoesNotExist:
+            return  # the checks say so
+        if key.primary_key and isinstance(key, GENERATED):
+            signals.pre_save.connect(self.draw_before_save, sender=sender, dispatch_uid="trustpoint_draw_key")
+            # bulk_create() sends no signal, but asks the key; and so does save() of a proxy or a child.
+            key.get_pk_value_on_save = partial(draw_key, key)
+
+    def draw_before_save(self, sender, instance, using, **kwargs):
+        draw_key(self.row_field, instance, using)
+
+
+class RowValue:
+    def __init__(self, field, value, drawn_from):
+        self.field, self.value, self.drawn_from = field, value, drawn_from
+
+    def as_sql(self, connection):
+        if self.drawn_from not in (None, connection.alias):
+            raise ValueError(
+                "the key of this object was drawn from the database '%s': set it before you write to '%s'"
+                % (self.drawn_from, connection.alias)
+            )
+        value = self.field.row_field.get_db_prep_save(self.value, connection)
+        return "CAST(%%s AS %s)" % self.field.row_type(connection), [value]
+
+
+def draw_key(key, instance, using=None):
+    value = getattr(instance, key.attname)
+    if value is None:
+        using = using or router.db_for_write(type(instance), instance=instance)
+        connection = connections[using]
+        with connection.cursor() as cursor:
+            table = connection.ops.quote_name(key.model._meta.db_table)
+            cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, %s))", [table, key.column])
+            (value,) = cursor.fetchone()
+        setattr(instance, key.attname, value)
+        instance._state.trustpoint_sequence = using
+    return value

@@ -1,0 +1,25 @@
+"""The pieces of SQL that the rest is made of, and the type that carries a plaintext to them."""
+
+
+def literal(text):
+    """A string constant. It may pass through `%` formatting several times, so it holds no percent sign."""
+    if "\0" in text:
+        raise ValueError("a context cannot hold a zero byte")
+    return "E'%s'" % text.replace("\\", "\\\\").replace("'", "''").replace("%", "\\x25")
+
+
+def context_sql(parts, row_sql=None):
+    """tp_context of these parts and, last, of a column of the row."""
+    arguments = [literal(part) for part in parts]
+    if row_sql is not None:
+        arguments.append("CAST(%s AS text)" % row_sql)
+    return "tp_context(%s)" % ", ".join(arguments)
+
+
+class Plaintext(str):
+    """A parameter of a statement. What shows a repr (query logs, pages for errors) does not show it."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return "<plaintext>"

@@ -1,0 +1,61 @@
+"""The first query of a new connection: a row without encrypted columns, and one with one that is decrypted."""
+
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import django
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+django.setup()
+
+from django.db import connection  # noqa: E402
+
+from vault.models import Person, Site  # noqa: E402
+
+ROUNDS = 300
+
+
+def first(query):
+    """Microseconds of connecting, and of the first query after it."""
+    connection.close()
+    start = time.perf_counter()
+    connection.ensure_connection()
+    connected = time.perf_counter()
+    query()
+    return (connected - start) * 1e6, (time.perf_counter() - connected) * 1e6
+
+
+person = Person.objects.create(name="plain")
+site = Site.objects.create(name="site", note="a secret of some length")
+queries = {
+    "plain": lambda: Person.objects.get(pk=person.pk),
+    "decrypted": lambda: Site.objects.get(pk=site.pk),
+    "the same row without its secret": lambda: Site.objects.defer("note").get(pk=site.pk),
+}
+times = {name: [] for name in queries}
+for turn in range(ROUNDS + 20):
+    for name, query in queries.items():
+        measured = first(query)
+        if turn >= 20:
+            times[name].append(measured)
+
+
+def tenth(values):
+    """What a tenth of the rounds undercut: on a loaded machine the median measures its neighbours."""
+    return statistics.quantiles(values, n=10)[0]
+
+
+for label, middle in (("median", statistics.median), ("best tenth", tenth)):
+    base = None
+    for name, measured in times.items():
+        query = middle([query for connect, query in measured])
+        whole = middle([connect + query for connect, query in measured])
+        base = base or (query, whole)
+        print(
+            "%-10s %-32s query %6.0f us (%.2f x)   connect and query %6.0f us (%.2f x)"
+            % (label, name, query, query / base[0], whole, whole / base[1])
+        )

@@ -1,0 +1,100 @@
+"""What manage.py check says."""
+
+import uuid
+from unittest import mock
+
+from django.core.checks import run_checks
+from django.db import connection, models
+from django.test import TestCase
+from django.test.utils import isolate_apps
+
+from django_trustpoint import checks
+from django_trustpoint.blind_index import BlindIndexField
+from django_trustpoint.fields import EncryptedCharField, EncryptedTextField
+
+from .base import ask
+
+
+class FieldCheckTest(TestCase):
+    @isolate_apps("vault")
+    def test_errors(self):
+        class Wrong(models.Model):
+            when = models.DateTimeField()
+            maybe = models.IntegerField(null=True)
+            unique = EncryptedTextField(unique=True)
+            indexed = EncryptedTextField(db_index=True)
+            collated = EncryptedCharField(max_length=5, db_collation="C")
+            nowhere = EncryptedTextField(row="missing")
+            itself = EncryptedTextField(row="itself")
+            by_time = EncryptedTextField(row="when")
+            by_null = EncryptedTextField(row="maybe")
+            by_secret = EncryptedTextField(row="unique")
+            index = BlindIndexField("when")
+
+            class Meta:
+                app_label = "vault"
+
+        found = {(error.obj.name, error.id) for error in Wrong.check() if error.id.startswith("trustpoint")}
+        self.assertEqual(
+            found,
+            {
+                ("unique", "trustpoint.E001"),
+                ("indexed", "trustpoint.E001"),
+                ("collated", "trustpoint.E002"),
+                ("nowhere", "trustpoint.E004"),
+                ("itself", "trustpoint.E004"),
+                ("by_time", "trustpoint.E005"),
+                ("by_null", "trustpoint.E005"),
+                ("by_secret", "trustpoint.E005"),
+                ("index", "trustpoint.E006"),
+            },
+        )
+
+    @isolate_apps("vault")
+    def test_no_errors(self):
+        class Right(models.Model):
+            number = models.UUIDField(default=uuid.uuid4)
+            secret = EncryptedTextField(row="number")
+            other = EncryptedCharField(max_length=5, row="pk")
+            index = BlindIndexField("secret", unique=True)
+
+            class Meta:
+                app_label = "vault"
+
+        self.assertEqual([error for error in Right.check() if error.id.startswith("trustpoint")], [])
+
+
+class ServerCheckTest(TestCase):
+    def ids(self):
+        return {warning.id for warning in run_checks(databases=["default"]) if warning.id.startswith("trustpoint")}
+
+    def test_as_it_is(self):
+        expected = set() if checks.binds_on_server(connection) else {"trustpoint.W004"}
+        self.assertEqual(self.ids(), expected)
+
+    def test_statement_logging(self):
+        for setting, value in (
+            ("log_statement", "all"),
+            ("log_statement", "mod"),
+            ("log_min_duration_statement", "100"),
+        ):
+            ask("SELECT set_config(%s, %s, true)", [setting, value])
+            self.assertIn("trustpoint.W003", self.ids())
+            ask("SELECT set_config(%s, %s, true)", [setting, "none" if setting == "log_statement" else "-1"])
+        ask("SELECT set_config('log_statement', 'ddl', true)")
+        self.assertNotIn("trustpoint.W003", self.ids())
+
+    def test_parameters_bound_by_the_server(self):
+        with mock.patch.object(checks, "binds_on_server", return_value=True):
+            self.assertEqual(self.ids(), set())
+            ask("SELECT set_config('log_statement', 'all', true)")
+            self.assertEqual(self.ids(), {"trustpoint.W003"})
+            ask(
+                "SELECT set_config('log_parameter_max_length', '0', true), set_config('log_parameter_max_length_on_error', '-1', true)"
+            )
+            self.assertEqual(self.ids(), {"trustpoint.W005"})
+
+    def test_no_extension(self):
+        with connection.cursor() as cursor:
+            cursor.execute("DROP EXTENSION trustpoint CASCADE")
+        self.assertIn("trustpoint.W002", self.ids())

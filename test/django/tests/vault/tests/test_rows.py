@@ -1,0 +1,107 @@
+"""Values that are bound to their row."""
+
+from django.core.exceptions import FieldError
+from django.db import DataError, transaction
+
+from ..models import Badge, BadgeView, Card, Employee, MasterBadge
+from .base import FieldTest, ask
+
+
+class RowTest(FieldTest):
+    def test_a_generated_key_is_part_of_the_context(self):
+        badge = Badge(owner="a", code="one")
+        badge.save()
+        self.assertEqual(
+            ask("SELECT tp_decrypt(code, tp_context('vault', 'badge', 'code', id::text)), id FROM vault_badge"),
+            [("one", badge.pk)],
+        )
+        badge.code = "two"
+        badge.save()
+        self.assertEqual(Badge.objects.get().code, "two")
+        self.assertEqual(Badge.objects.values_list("code", flat=True).get(), "two")
+
+    def test_keys_go_on_after_those_that_were_drawn(self):
+        keys = [Badge.objects.create(owner="a", code="1").pk]
+        keys += [badge.pk for badge in Badge.objects.bulk_create([Badge(owner=str(n), code=str(n)) for n in range(5)])]
+        ask("INSERT INTO vault_badge (owner) VALUES ('raw')")
+        keys += [Badge.objects.get(owner="raw").pk, Badge.objects.create(owner="last").pk]
+        self.assertEqual(keys, list(range(keys[0], keys[0] + 8)))
+        self.assertEqual(
+            [b.code for b in Badge.objects.filter(pk__in=keys[1:6]).order_by("pk")], [str(n) for n in range(5)]
+        )
+
+    def test_a_value_moved_to_another_row_does_not_decrypt(self):
+        one, two = (Badge.objects.create(owner=name, code=name) for name in "ab")
+        ask(
+            "UPDATE vault_badge SET code = (SELECT code FROM vault_badge WHERE id = %s) WHERE id = %s", [one.pk, two.pk]
+        )
+        with self.assertRaisesMessage(DataError, "authentic"):
+            two.refresh_from_db()
+
+    def test_updates_use_the_column(self):
+        Badge.objects.bulk_create([Badge(owner=str(n), code=None) for n in range(3)])
+        Badge.objects.update(code="same")
+        self.assertEqual([b.code for b in Badge.objects.all()], ["same"] * 3)
+        badges = list(Badge.objects.all())
+        for badge in badges:
+            badge.code = "code of %d" % badge.pk
+        Badge.objects.bulk_update(badges, ["code"])
+        self.assertEqual([b.code for b in Badge.objects.order_by("pk")], ["code of %d" % b.pk for b in badges])
+        Badge.objects.update_or_create(owner="0", defaults={"code": "upd"})
+        self.assertEqual(Badge.objects.get(owner="0").code, "upd")
+
+    def test_uuid_and_json(self):
+        card = Card.objects.create(code="one", limit={"eur": 5})
+        Card.objects.update(limit={"eur": 6})
+        loaded = Card.objects.get()
+        self.assertEqual((loaded.pk, loaded.code, loaded.limit), (card.pk, "one", {"eur": 6}))
+        Card.objects.bulk_create([Card(code=str(n)) for n in range(3)])
+        self.assertEqual({c.code for c in Card.objects.all()}, {"one", "0", "1", "2"})
+
+    def test_inherited_table(self):
+        Employee.objects.create(name="e", salary="1000")
+        employee = Employee.objects.get()
+        self.assertEqual((employee.name, employee.salary), ("e", "1000"))
+        employee.salary = "2000"
+        employee.save()
+        self.assertEqual(Employee.objects.get().salary, "2000")
+
+    def test_children_and_proxies_of_a_model_with_a_generated_key(self):
+        MasterBadge.objects.create(owner="m", code="one", areas=["a"])
+        BadgeView.objects.create(owner="p", code="two")
+        master = MasterBadge.objects.get()
+        self.assertEqual((master.code, master.areas), ("one", ["a"]))
+        master.code, master.areas = "three", ["b"]
+        master.save()
+        self.assertEqual(Badge.objects.get(masterbadge__isnull=False).code, "three")
+        self.assertEqual((MasterBadge.objects.get().code, MasterBadge.objects.get().areas), ("three", ["b"]))
+        self.assertEqual(BadgeView.objects.get(owner="p").code, "two")
+        MasterBadge.objects.update(code="four", areas=["c"])
+        self.assertEqual((MasterBadge.objects.get().code, MasterBadge.objects.get().areas), ("four", ["c"]))
+
+    def test_one_update_does_not_change_the_row_and_the_value(self):
+        Card.objects.create(code="one")
+        with self.assertRaisesMessage(FieldError, "cannot change both"):
+            Card.objects.update(number="5f0c6ad2-6f0e-4f5c-b7ae-2f5de3dd6b6e", code="two")
+
+
+class DatabasesTest(FieldTest):
+    databases = {"default", "other"}
+
+    def test_keys_are_drawn_where_the_row_is_written(self):
+        for number in range(3):
+            Badge.objects.create(owner=str(number), code="here")
+        badge = Badge(owner="a", code="there")
+        badge.save(using="other")
+        self.assertEqual(Badge.objects.using("other").get(owner="a").code, "there")
+        self.assertLess(badge.pk, Badge.objects.get(owner="2").pk)
+        # Once it is saved, the key is a value as any other.
+        badge.save(using="default", force_insert=True)
+        self.assertEqual(Badge.objects.get(owner="a").code, "there")
+
+    def test_a_key_drawn_elsewhere_is_refused(self):
+        with self.assertRaisesMessage(ValueError, "drawn from the database 'default'"), transaction.atomic("other"):
+            Badge.objects.using("other").bulk_create([Badge(owner="b", code="c")])
+        badge = Badge(pk=7, owner="b", code="c")
+        Badge.objects.using("other").bulk_create([badge])
+        self.assertEqual(Badge.objects.using("other").get().code, "c")
