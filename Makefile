@@ -4,7 +4,7 @@ EXTENSION = trustpoint
 DATA = $(wildcard trustpoint--*.sql)
 OBJS = $(patsubst %.cpp,%.o,$(wildcard src/*/*.cpp))
 # In this order: setup makes what the others use.
-REGRESS = setup encrypt value rewrap keys hsm privileges errors catalog
+REGRESS = setup encrypt value rewrap keys hsm privileges errors check catalog
 
 PG_CPPFLAGS = -Isrc $(shell pkg-config --cflags p11-kit-1)
 PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -Wall -Wextra -Wno-register -Wno-unused-parameter \

@@ -9,6 +9,7 @@
 #include "keyring/opener.hpp"
 #include "keyring/sealer.hpp"
 #include "pkcs11/connection.hpp"
+#include "pkcs11/exposure.hpp"
 
 namespace trustpoint::pg {
 
@@ -29,6 +30,7 @@ struct Backend {
   std::vector<std::uint32_t> stale_deks;
   std::vector<pkcs11::TokenInfo> slots;
   std::vector<pkcs11::MechanismInfo> mechanisms;
+  std::vector<pkcs11::Finding> findings;
   pkcs11::LibraryInfo library;
   std::string text;
 };

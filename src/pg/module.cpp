@@ -1,5 +1,7 @@
 // What PostgreSQL calls when it loads the library, possibly in the postmaster: settings and callbacks,
 // nothing else.
+#include "pg/module.hpp"
+
 #include "pg/backend.hpp"
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
@@ -16,6 +18,8 @@ PGDLLEXPORT void _PG_init(void);
 
 namespace trustpoint::pg {
 namespace {
+
+bool preloaded = false;
 
 // Between transactions no copy of a key exists outside locked memory. Nothing here can fail.
 extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
@@ -42,10 +46,14 @@ extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionI
 }
 
 }  // namespace
+
+bool Preloaded() { return preloaded; }
+
 }  // namespace trustpoint::pg
 
 void _PG_init(void) {
   using namespace trustpoint::pg;
+  preloaded = process_shared_preload_libraries_in_progress;
   DefineSettings();
   WatchTables();
   RegisterXactCallback(TrustpointTransactionEnds, nullptr);

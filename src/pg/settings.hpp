@@ -7,12 +7,14 @@
 namespace trustpoint::pg {
 
 enum class Audit : int { kNone, kKeys, kAll };
+enum class RedactLog : int { kOff, kCalls, kAll };
 
 void DefineSettings();  // from _PG_init
 
 envelope::Suite CurrentSuite();  // trustpoint.cipher
 int DekCacheTtl();               // seconds; 0: no bound
 Audit AuditLevel();
+RedactLog RedactLogLevel();
 const char* KekLabel();
 const char* SoPinFile();
 // May throw: for use inside a body.

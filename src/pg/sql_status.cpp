@@ -1,6 +1,7 @@
 // tp_status: what this backend holds. Never touches the token.
 #include "base/secret.hpp"
 #include "pg/backend.hpp"
+#include "pg/module.hpp"
 #include "pg/postgres.hpp"
 #include "pg/result_row.hpp"
 #include "pg/settings.hpp"
@@ -29,6 +30,8 @@ TP_SQL_FUNCTION(tp_status) {
   row.Bool(memory.locked);
   row.Text(envelope::SuiteName(CurrentSuite()));
   row.TextOrNull(backend.unknown_kek_attributes.c_str());
+  row.Bool(Preloaded());
+  row.Text(GetConfigOption("trustpoint.redact_log", false, false));
   return row.Composite(fcinfo);
 }
 

@@ -1,0 +1,2 @@
+-- trustpoint 1.1: nothing yet
+\echo Use "ALTER EXTENSION trustpoint UPDATE TO '1.1'" to load this file. \quit

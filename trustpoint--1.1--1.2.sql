@@ -1,0 +1,2 @@
+-- trustpoint 1.2: nothing yet
+\echo Use "ALTER EXTENSION trustpoint UPDATE TO '1.2'" to load this file. \quit
