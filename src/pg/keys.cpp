@@ -5,6 +5,7 @@
 #include "keyring/dek.hpp"
 #include "pg/audit.hpp"
 #include "pg/catalog.hpp"
+#include "pg/redaction.hpp"
 #include "pg/settings.hpp"
 #include "pg/token.hpp"
 
@@ -93,6 +94,7 @@ void Open(CachedDek* entry) {
 }  // namespace
 
 void RefreshKeys(FunctionCallInfo fcinfo) {
+  NoteCall();
   AcceptInvalidationMessages();
   FindTables(fcinfo);
   Backend& backend = ThisBackend();

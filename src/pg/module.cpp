@@ -6,11 +6,10 @@
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
 #include "pg/postgres.hpp"
+#include "pg/redaction.hpp"
 #include "pg/settings.hpp"
 
 extern "C" {
-#include "access/xact.h"
-
 PG_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
@@ -56,6 +55,7 @@ void _PG_init(void) {
   preloaded = process_shared_preload_libraries_in_progress;
   DefineSettings();
   WatchTables();
+  WatchLog();
   RegisterXactCallback(TrustpointTransactionEnds, nullptr);
   RegisterSubXactCallback(TrustpointSubtransactionEnds, nullptr);
 }

@@ -17,6 +17,10 @@ extern "C" {
 #include "utils/wait_event.h"
 }
 
+// The domain of our messages. There is no translation of it; trustpoint.redact_log knows our messages by it.
+#undef TEXTDOMAIN
+#define TEXTDOMAIN "trustpoint"
+
 // Declares and opens the definition of a function that SQL calls.
 #define TP_SQL_FUNCTION(name) \
   extern "C" {                \

@@ -4,6 +4,7 @@
 
 #include "pg/gate.hpp"
 #include "pg/postgres.hpp"
+#include "pg/redaction.hpp"
 #include "pg/settings.hpp"
 #include "pg/wait.hpp"
 
@@ -44,6 +45,7 @@ void internal::RunUntilDone(pkcs11::Level level, Gate gate, Call call, void* bod
   Backend& backend = ThisBackend();
   pkcs11::Connection& connection = backend.connection;
   Failure failure;
+  NoteCall();
   (void)WaitEvent(Wait::kToken);  // named here, where an ereport does no harm
   Run([&] {
     connection.Configure(CurrentConfig());
