@@ -21,6 +21,7 @@ struct Backend {
   bool keep_session = false;  // tp_hsm_login() was called: the session stays until tp_hsm_logout()
 
   keyring::DekCache deks;
+  base::Secret shared_keys;            // on their way from the shared cache
   std::string unknown_kek_attributes;  // of the KEK that was used last
   keyring::Sealer sealer;
   keyring::Opener opener;

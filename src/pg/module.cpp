@@ -4,12 +4,16 @@
 
 #include "pg/backend.hpp"
 #include "pg/catalog.hpp"
+#include "pg/gate.hpp"
 #include "pg/keys.hpp"
 #include "pg/postgres.hpp"
 #include "pg/redaction.hpp"
 #include "pg/settings.hpp"
+#include "pg/shared_cache.hpp"
 
 extern "C" {
+#include "access/xact.h"
+
 PG_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
@@ -33,15 +37,20 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
       return;
   }
   ForgetEncryptionLock();
+  DropTurn();
+  SettleSharedDeks();
   if (Backend* backend = ExistingBackend()) {
     backend->sealer.EndTransaction();
     backend->opener.EndTransaction();
   }
 }
 
-// An aborted subtransaction lets go of the locks that it took.
+// An aborted subtransaction lets go of the locks that it took, and an error may have come while it had the
+// turn.
 extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionId, SubTransactionId, void*) {
-  if (event == SUBXACT_EVENT_ABORT_SUB) ForgetEncryptionLock();
+  if (event != SUBXACT_EVENT_ABORT_SUB) return;
+  ForgetEncryptionLock();
+  DropTurn();
 }
 
 }  // namespace
@@ -54,6 +63,7 @@ void _PG_init(void) {
   using namespace trustpoint::pg;
   preloaded = process_shared_preload_libraries_in_progress;
   DefineSettings();
+  PrepareSharedCache();
   WatchTables();
   WatchLog();
   RegisterXactCallback(TrustpointTransactionEnds, nullptr);

@@ -13,6 +13,7 @@ void DefineSettings();  // from _PG_init
 
 envelope::Suite CurrentSuite();  // trustpoint.cipher
 int DekCacheTtl();               // seconds; 0: no bound
+bool SharedDekCache();
 Audit AuditLevel();
 RedactLog RedactLogLevel();
 const char* KekLabel();

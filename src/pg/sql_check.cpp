@@ -6,6 +6,7 @@
 #include "pg/postgres.hpp"
 #include "pg/result_row.hpp"
 #include "pg/settings.hpp"
+#include "pg/shared_cache.hpp"
 
 extern "C" {
 #include "catalog/pg_authid.h"
@@ -40,6 +41,10 @@ TP_SQL_FUNCTION(tp_check_host) {
   if (!base::SecretMemory().locked)
     PutFinding(fcinfo, "critical", "memory_lock",
                "The memory for keys could not be locked and may reach swap.",
+               "LimitMEMLOCK=8M or more in the systemd unit, or ulimit -l, and restart");
+  if (const SharedCacheStatus shared = SharedCache(); shared.on && !shared.locked)
+    PutFinding(fcinfo, "critical", "shared_memory_lock",
+               "The shared memory for keys could not be locked and may reach swap.",
                "LimitMEMLOCK=8M or more in the systemd unit, or ulimit -l, and restart");
   if (!Preloaded())
     PutFinding(fcinfo, "notice", "preload",

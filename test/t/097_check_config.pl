@@ -108,14 +108,14 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_stat_state
       . "listen_addresses = '127.0.0.1, 192.0.2.1'\n");    # the second is nobody's: the server says so, and starts
 restart();
 found('core_images', '', 'a limit that allows them');
-found('memory_lock', '', 'a limit that forbids to lock memory');
+found($_, '', 'a limit that forbids to lock memory') for qw(memory_lock shared_memory_lock);
 not_found('preload', '', 'preloaded');
 found('ssl', '', 'the network without TLS');
 limit('core', 0);
 limit('memlock', 8388608);
 $node->append_conf('postgresql.conf', "listen_addresses = '127.0.0.1'\n");
 restart();
-not_found($_, '', 'mended') for qw(core_images memory_lock ssl);
+not_found($_, '', 'mended') for qw(core_images memory_lock shared_memory_lock ssl);
 
 # ---- settings
 
