@@ -22,9 +22,22 @@ CREATE FUNCTION tp_status(OUT module text, OUT token_label text, OUT token_seria
         OUT module_epoch bigint, OUT deks_cached int, OUT secret_memory_reserved bigint, OUT secret_memory_used bigint,
         OUT secret_memory_locked boolean, OUT cipher text, OUT kek_attributes_unknown text,
         OUT shared_cache boolean, OUT shared_deks int, OUT shared_hits bigint, OUT shared_misses bigint,
-        OUT shared_memory_locked boolean, OUT preloaded boolean, OUT redact_log text)
+        OUT shared_memory_locked boolean, OUT preloaded boolean, OUT redact_log text,
+        OUT stat_shared boolean, OUT stat_since timestamptz)
     AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION tp_status() IS 'What this session holds: module and token, whether a token session is open, DEKs cached, locked memory in bytes; the shared cache of the server: whether it serves, DEKs in it, how often one was found and not found since the start; whether the library is preloaded, and what it leaves out of the log. Never touches the token.';
+COMMENT ON FUNCTION tp_status() IS 'What this session holds: module and token, whether a token session is open, DEKs cached, locked memory in bytes; the shared cache of the server: whether it serves, DEKs in it, how often one was found and not found since the start; whether the library is preloaded, what it leaves out of the log, whether tp_stat() is of the server or of this session, and since when. Never touches the token.';
+
+-- ---------------------------------------------------------------- what happens
+
+CREATE FUNCTION tp_stat(OUT database text, OUT kind text, OUT name text, OUT count bigint, OUT failed bigint,
+        OUT bytes bigint, OUT time_ms double precision)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 50;
+COMMENT ON FUNCTION tp_stat() IS 'What happened since tp_status().stat_since, in all databases where the library is preloaded, otherwise in this session. kind: call (of functions on values, with bytes of plaintext), dek (where a DEK was found: in the backend, in the shared cache, on the token), wait (for the gate), token (calls of PKCS#11 functions; failed: with any other answer than CKR_OK), failure (errors by SQLSTATE). What is 0 is left out; a transaction counts when it ends. database NULL: dropped since, or beyond the 63rd.';
+
+CREATE FUNCTION tp_stat_reset() RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tp_stat_reset() IS 'Sets the numbers of tp_stat() to zero, for all databases. For the owner and superusers alone.';
 
 -- ---------------------------------------------------------------- what leaks
 
@@ -204,7 +217,7 @@ CREATE OR REPLACE FUNCTION tp_capability_functions(capability text) RETURNS regp
             '@extschema@.tp_rotate_dek(text,text)', '@extschema@.tp_verify_keys()', '@extschema@.tp_load_dek(text)',
             '@extschema@.tp_forget_keys()']
         WHEN 'status' THEN ARRAY['@extschema@.tp_status()', '@extschema@.tp_check_config()', '@extschema@.tp_check_host()',
-            '@extschema@.tp_check_settings()', '@extschema@.tp_check_objects()']
+            '@extschema@.tp_check_settings()', '@extschema@.tp_check_objects()', '@extschema@.tp_stat()']
     END::regprocedure[];
 
-REVOKE ALL ON FUNCTION tp_status(), tp_check_config(), tp_check_host(), tp_check_settings(), tp_check_objects() FROM PUBLIC;
+REVOKE ALL ON FUNCTION tp_status(), tp_stat(), tp_stat_reset(), tp_check_config(), tp_check_host(), tp_check_settings(), tp_check_objects() FROM PUBLIC;

@@ -9,6 +9,7 @@
 #include "pg/redaction.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_cache.hpp"
+#include "pg/statistics.hpp"
 #include "pg/token.hpp"
 
 extern "C" {
@@ -82,18 +83,28 @@ void UnwrapOnToken(CachedDek* entry) {
     });
   });
   entry->opened_at = Now();
+  CountFound(Found::kOnToken);
   AuditKey("open_dek", row.name, row.id);
 }
 
 void Open(CachedDek* entry) {
-  if (entry->dek || TakeSharedDek(entry)) return;
+  if (entry->dek) {
+    CountFound(Found::kInBackend);
+    return;
+  }
+  if (TakeSharedDek(entry)) {
+    CountFound(Found::kShared);
+    return;
+  }
   if (!SharedCacheIsOn()) {
     UnwrapOnToken(entry);
     return;
   }
   // Many that start at once make one login between them.
   TakeTurn();
-  if (!TakeSharedDek(entry)) {
+  if (TakeSharedDek(entry)) {
+    CountFound(Found::kShared);
+  } else {
     UnwrapOnToken(entry);
     OfferSharedDek(*entry);
   }

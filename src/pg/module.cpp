@@ -10,6 +10,7 @@
 #include "pg/redaction.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_cache.hpp"
+#include "pg/statistics.hpp"
 
 extern "C" {
 #include "access/xact.h"
@@ -39,6 +40,8 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
   ForgetEncryptionLock();
   DropTurn();
   SettleSharedDeks();
+  AddStatistics();
+  SettleCalls();
   if (Backend* backend = ExistingBackend()) {
     backend->sealer.EndTransaction();
     backend->opener.EndTransaction();
@@ -64,6 +67,7 @@ void _PG_init(void) {
   preloaded = process_shared_preload_libraries_in_progress;
   DefineSettings();
   PrepareSharedCache();
+  PrepareStatistics();
   WatchTables();
   WatchLog();
   RegisterXactCallback(TrustpointTransactionEnds, nullptr);

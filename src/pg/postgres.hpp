@@ -21,6 +21,12 @@ extern "C" {
 #undef TEXTDOMAIN
 #define TEXTDOMAIN "trustpoint"
 
+// Counts an error of ours, for tp_stat: wherever it is raised.
+namespace trustpoint::pg {
+void CountFailure(int sqlstate) noexcept;
+}
+#define errcode(sqlstate) (::trustpoint::pg::CountFailure(sqlstate), (errcode)(sqlstate))
+
 // Declares and opens the definition of a function that SQL calls.
 #define TP_SQL_FUNCTION(name) \
   extern "C" {                \

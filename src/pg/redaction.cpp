@@ -2,17 +2,21 @@
 
 #include <cstring>
 
+#include "pg/postgres.hpp"
 #include "pg/settings.hpp"
 
 extern "C" {
+#include "access/xact.h"
 #include "tcop/tcopprot.h"
 }
 
 namespace trustpoint::pg {
 
-TimestampTz internal::statement_with_calls = 0;
+bool internal::called = false;
 
 namespace {
+
+TimestampTz statement_with_calls = 0;  // when it began
 
 emit_log_hook_type next_hook;
 ErrorData* redacted;  // the one that is being logged without its values
@@ -40,9 +44,8 @@ bool NamesOurs(const char* text) {
 }
 
 bool BelongsToCall(const ErrorData& error) {
-  if (debug_query_string != nullptr && internal::statement_with_calls != 0 &&
-      internal::statement_with_calls == GetCurrentStatementStartTimestamp())
-    return true;
+  SettleCalls();
+  if (statement_with_calls != 0 && statement_with_calls == GetCurrentStatementStartTimestamp()) return true;
   for (const char* text :
        {debug_query_string, static_cast<const char*>(error.message), static_cast<const char*>(error.detail),
         static_cast<const char*>(error.detail_log), static_cast<const char*>(error.context),
@@ -134,6 +137,11 @@ extern "C" void TrustpointLogs(ErrorData* error) {
 }
 
 }  // namespace
+
+void SettleCalls() {
+  if (internal::called) statement_with_calls = GetCurrentStatementStartTimestamp();
+  internal::called = false;
+}
 
 void WatchLog() {
   next_hook = emit_log_hook;

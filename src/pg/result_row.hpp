@@ -10,6 +10,7 @@ extern "C" {
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 }
 
@@ -32,6 +33,8 @@ class ResultRow {
   }
   void Int(int value) { Add(Int32GetDatum(value)); }
   void Bigint(std::uint64_t value) { Add(Int64GetDatum(static_cast<int64>(value))); }
+  void Double(double value) { Add(Float8GetDatum(value)); }
+  void Time(TimestampTz value) { Add(TimestampTzGetDatum(value)); }
   void Bool(bool value) { Add(BoolGetDatum(value)); }
   void Null() {
     nulls_[count_] = true;

@@ -10,6 +10,7 @@
 #include "pg/postgres.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql_arguments.hpp"
+#include "pg/statistics.hpp"
 #include "pg/text.hpp"
 
 extern "C" {
@@ -47,6 +48,7 @@ Datum Encrypt(FunctionCallInfo fcinfo, base::Bytes plaintext, base::Bytes contex
   RefreshKeys(fcinfo);
   const keyring::CachedDek* dek = DekForName(Purpose::kData, name, Capability::kEncrypt);
   AuditValue("tp_encrypt", dek->row.name, dek->row.id);
+  CountCall(Call::kEncrypt, plaintext.size());
   struct varlena* stored = AllocateVarlena(size);
   Backend& backend = ThisBackend();
   Run([&] { backend.sealer.Seal(*dek->dek, suite, dek->row.id, context, plaintext, Content(stored)); });
@@ -81,6 +83,7 @@ struct varlena* Decrypt(FunctionCallInfo fcinfo, const char* function) {
   RefreshKeys(fcinfo);
   const keyring::CachedDek* dek = DekForId(Purpose::kData, value.key_id, Capability::kDecrypt);
   AuditValue(function, dek->row.name, dek->row.id);
+  CountCall(Call::kDecrypt, value.ciphertext.size());
   struct varlena* plaintext = AllocateVarlena(value.ciphertext.size());
   Backend& backend = ThisBackend();
   bool authentic = false;
@@ -148,6 +151,7 @@ TP_SQL_FUNCTION(tp_rewrap) {
   const keyring::CachedDek* new_dek =
       DekForName(Purpose::kData, old_dek->row.name_view(), Capability::kRewrap);
   AuditValue("tp_rewrap", new_dek->row.name, new_dek->row.id);
+  CountCall(Call::kRewrap, old_value.ciphertext.size());
   struct varlena* result = AllocateVarlena(old_value.ciphertext.size() + envelope::Overhead(suite));
   Backend& backend = ThisBackend();
   bool authentic = false;

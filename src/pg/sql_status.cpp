@@ -6,6 +6,7 @@
 #include "pg/result_row.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_cache.hpp"
+#include "pg/statistics.hpp"
 
 extern "C" {
 #include "utils/guc.h"
@@ -39,6 +40,8 @@ TP_SQL_FUNCTION(tp_status) {
   row.Bool(shared.locked);
   row.Bool(Preloaded());
   row.Text(GetConfigOption("trustpoint.redact_log", false, false));
+  row.Bool(StatisticsAreShared());
+  row.Time(StatisticsSince());
   return row.Composite(fcinfo);
 }
 
