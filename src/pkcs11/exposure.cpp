@@ -13,8 +13,9 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "pkcs11/environment.hpp"
 #include "pkcs11/pin.hpp"
-#include "pkcs11/softhsm.hpp"
+#include "pkcs11/softhsm_files.hpp"
 
 namespace trustpoint::pkcs11 {
 namespace {
@@ -110,18 +111,18 @@ class Search {
   }
 
   void SoftHsm() {
-    const SoftHsmFiles files = FindSoftHsmFiles(on_.config);
-    if (files.configuration.empty()) return;
-    if (const auto wrong = ReplaceableByOthers(files.configuration))
+    const SoftHsmPlaces places = Places();
+    if (places.configuration.empty()) return;
+    if (const auto wrong = ReplaceableByOthers(places.configuration))
       Add("critical", "token_configuration",
           Shown("Others may replace the configuration of SoftHSM, which says where tokens are", *wrong),
           "chmod go-w, chown root");
-    if (files.token_folder.empty()) return;
-    if (const auto open = OpenInFolder(files.token_folder, 2))
+    if (places.token_folder.empty()) return;
+    if (const auto open = OpenInFolder(places.token_folder, 2))
       Add("critical", "token_folder",
           Shown("Others may use files of the token; only the PIN then stands before its keys", *open),
           "chmod -R go= the folder of tokens");
-    if (Lies(files.token_folder, on_.data_directory))
+    if (Lies(places.token_folder, on_.data_directory))
       Add("warning", "token_folder_in_data_directory",
           "Every base backup holds the token, so that a backup opens itself for who guesses the PIN.",
           "move the token out of the data directory");
@@ -154,6 +155,14 @@ class Search {
   std::vector<Finding> found;
 
  private:
+  SoftHsmPlaces Places() const {
+    try {
+      const Environment environment(on_.config.environment);
+      return FindSoftHsm(on_.config.module, environment.Find("SOFTHSM2_CONF"));
+    } catch (const base::Error&) {  // malformed: no module starts with it
+      return {};
+    }
+  }
   void Add(const char* severity, const char* name, std::string detail, std::string remedy) {
     found.push_back({severity, name, std::move(detail), std::move(remedy)});
   }
