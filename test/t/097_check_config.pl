@@ -179,4 +179,14 @@ isnt($told, '', 'who holds the capability is told of the file');
 unlike($told, qr/\Q$folder\E/, 'and not where it is');
 chmod 0755, $folder;
 
+# ---- an older version of the extension with grants of its own
+
+$node->safe_psql('postgres', 'CREATE DATABASE older');
+$node->safe_psql('older', q{CREATE EXTENSION trustpoint VERSION '1.0'; SELECT tp_grant('app', 'status')});
+my (undef, $warning) = answer_and_errors($node, 'older', 'ALTER EXTENSION trustpoint UPDATE');
+like($warning, qr/WARNING: .*tp_status\(\) is made anew, and must be granted again to: app/, 'an update says whose grant is gone');
+my $status = 'SET ROLE app; SELECT preloaded FROM tp_status()';
+like(try_sql($node, 'older', $status), qr/^42501/, 'which it is');
+is(try_sql($node, 'older', "SELECT FROM tp_grant('app', 'status'); $status"), "t", 'and comes back with tp_grant');
+
 done_testing();
