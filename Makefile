@@ -6,7 +6,7 @@ OBJS = $(patsubst %.cpp,%.o,$(wildcard src/*/*.cpp))
 # In this order: setup makes what the others use.
 REGRESS = setup encrypt value rewrap keys dek_states reencrypt hsm tpsec blind_index privileges errors \
 	token_fixtures token_objects token_rsa token_ec token_aes token_digest token_sessions token_certificates \
-	token_privileges token_errors kek catalog
+	token_privileges token_errors kek check catalog
 
 PG_CPPFLAGS = -Isrc $(shell pkg-config --cflags p11-kit-1)
 PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -Wall -Wextra -Wno-register -Wno-unused-parameter \

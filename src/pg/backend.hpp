@@ -15,6 +15,7 @@
 #include "keyring/tpsec.hpp"
 #include "pg/known_keys.hpp"
 #include "pkcs11/connection.hpp"
+#include "pkcs11/exposure.hpp"
 
 namespace trustpoint::pg {
 
@@ -60,6 +61,7 @@ struct Backend {
   std::vector<std::uint32_t> stale_deks;
   std::vector<pkcs11::TokenInfo> slots;
   std::vector<pkcs11::MechanismInfo> mechanisms;
+  std::vector<pkcs11::Finding> findings;
   pkcs11::LibraryInfo library;
   std::string text;
   std::vector<std::uint8_t> bytes;

@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include "pg/postgres.hpp"
+#include "pg/statistics.hpp"
 #include "pg/wait.hpp"
 
 extern "C" {
@@ -39,15 +41,23 @@ int Descriptor(FileLock* lock) {
   return lock->descriptor;
 }
 
+std::uint64_t Nanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
 void Take(FileLock* lock) {
   const int descriptor = Descriptor(lock);
   long wait = 1;
+  const std::uint64_t start = Nanoseconds();
   while (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR)
       ereport(ERROR, (errcode_for_file_access(), errmsg("could not lock \"%s\": %m", lock->path)));
     Pause(wait);
     wait = std::min(wait + 1, 8L);
   }
+  if (wait > 1) CountGateWait(Nanoseconds() - start);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "pg/backend.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
+#include "pg/redaction.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_cache.hpp"
 
@@ -118,6 +119,7 @@ void RequireUsable(const DekVersions& versions, envelope::Purpose purpose) {
 }  // namespace
 
 void RefreshKeys(FunctionCallInfo fcinfo) {
+  NoteCall();
   AcceptInvalidationMessages();
   FindTables(fcinfo);
   Backend& backend = ThisBackend();

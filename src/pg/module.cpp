@@ -1,14 +1,18 @@
 // What PostgreSQL calls when it loads the library, possibly in the postmaster: settings and callbacks,
 // nothing else.
+#include "pg/module.hpp"
+
 #include "pg/backend.hpp"
 #include "pg/catalog.hpp"
 #include "pg/gate.hpp"
 #include "pg/keys.hpp"
 #include "pg/postgres.hpp"
+#include "pg/redaction.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_cache.hpp"
 #include "pg/token_catalog.hpp"
 #include "pg/token_transaction.hpp"
+#include "pg/statistics.hpp"
 
 extern "C" {
 #include "access/xact.h"
@@ -20,6 +24,8 @@ PGDLLEXPORT void _PG_init(void);
 
 namespace trustpoint::pg {
 namespace {
+
+bool preloaded = false;
 
 // Between transactions no copy of a key exists outside locked memory. Nothing here can fail, but PREPARE
 // TRANSACTION where keys of the token have changed.
@@ -38,6 +44,8 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
   ForgetEncryptionLock();
   DropTurn();
   SettleSharedDeks();
+  AddStatistics();
+  SettleCalls();
   if (Backend* backend = ExistingBackend()) {
     backend->WipeContexts();
     backend->rewrapped.Clear();
@@ -60,14 +68,20 @@ extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionI
 }
 
 }  // namespace
+
+bool Preloaded() { return preloaded; }
+
 }  // namespace trustpoint::pg
 
 void _PG_init(void) {
   using namespace trustpoint::pg;
+  preloaded = process_shared_preload_libraries_in_progress;
   DefineSettings();
   PrepareSharedCache();
+  PrepareStatistics();
   WatchTables();
   WatchTokenTables();
+  WatchLog();
   RegisterXactCallback(TrustpointTransactionEnds, nullptr);
   RegisterSubXactCallback(TrustpointSubtransactionEnds, nullptr);
 }

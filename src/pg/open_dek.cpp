@@ -7,6 +7,7 @@
 #include "pg/gate.hpp"
 #include "pg/keys.hpp"
 #include "pg/shared_cache.hpp"
+#include "pg/statistics.hpp"
 #include "pg/token.hpp"
 
 extern "C" {
@@ -34,6 +35,7 @@ void UnwrapOnToken(CachedDek* entry) {
     });
   });
   entry->opened_at = MonotonicSeconds();
+  CountFound(Found::kOnToken);
   AuditKey("open_dek", row.name, row.id);
 }
 
@@ -65,14 +67,23 @@ void RequireCapability(CachedDek* entry, Capability capability) {
 }
 
 void OpenDek(CachedDek* entry) {
-  if (entry->dek || TakeSharedDek(entry)) return;
+  if (entry->dek) {
+    CountFound(Found::kInBackend);
+    return;
+  }
+  if (TakeSharedDek(entry)) {
+    CountFound(Found::kShared);
+    return;
+  }
   if (!SharedCacheIsOn()) {
     UnwrapOnToken(entry);
     return;
   }
   // Many that start at once make one login between them.
   TakeTurn();
-  if (!TakeSharedDek(entry)) {
+  if (TakeSharedDek(entry)) {
+    CountFound(Found::kShared);
+  } else {
     UnwrapOnToken(entry);
     OfferSharedDek(*entry);
   }

@@ -17,6 +17,16 @@ extern "C" {
 #include "utils/wait_event.h"
 }
 
+// The domain of our messages. There is no translation of it; trustpoint.redact_log knows our messages by it.
+#undef TEXTDOMAIN
+#define TEXTDOMAIN "trustpoint"
+
+// Counts an error of ours, for tp_stat: wherever it is raised.
+namespace trustpoint::pg {
+void CountFailure(int sqlstate) noexcept;
+}
+#define errcode(sqlstate) (::trustpoint::pg::CountFailure(sqlstate), (errcode)(sqlstate))
+
 // Declares and opens the definition of a function that SQL calls.
 #define TP_SQL_FUNCTION(name) \
   extern "C" {                \

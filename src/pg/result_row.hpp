@@ -11,6 +11,7 @@ extern "C" {
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 }
 
@@ -40,6 +41,8 @@ class ResultRow {
   }
   void Int(int value) { Add(Int32GetDatum(value)); }
   void Bigint(std::uint64_t value) { Add(Int64GetDatum(static_cast<int64>(value))); }
+  void Double(double value) { Add(Float8GetDatum(value)); }
+  void Time(TimestampTz value) { Add(TimestampTzGetDatum(value)); }
   void Bool(bool value) { Add(BoolGetDatum(value)); }
   void Value(Datum value) { Add(value); }
   void Null() {

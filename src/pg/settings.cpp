@@ -25,6 +25,7 @@ int cipher;
 int dek_cache_ttl;
 int audit;
 bool shared_dek_cache;
+int redact_log;
 
 const config_enum_entry kCiphers[] = {{"xaes-256-gcm", static_cast<int>(envelope::Suite::kXaes256Gcm), false},
                                       {"aes-256-gcm", static_cast<int>(envelope::Suite::kAes256Gcm), false},
@@ -34,6 +35,11 @@ const config_enum_entry kAudits[] = {{"none", static_cast<int>(Audit::kNone), fa
                                      {"keys", static_cast<int>(Audit::kKeys), false},
                                      {"all", static_cast<int>(Audit::kAll), false},
                                      {nullptr, 0, false}};
+
+const config_enum_entry kRedactLogs[] = {{"off", static_cast<int>(RedactLog::kOff), false},
+                                         {"calls", static_cast<int>(RedactLog::kCalls), false},
+                                         {"all", static_cast<int>(RedactLog::kAll), false},
+                                         {nullptr, 0, false}};
 
 // SoftHSM2's library, where distributions put it.
 const char* DefaultModule() {
@@ -97,6 +103,12 @@ void DefineSettings() {
                            "Needs trustpoint in shared_preload_libraries.", &shared_dek_cache, true,
                            process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, 0,
                            nullptr, nullptr, nullptr);
+  DefineCustomEnumVariable(
+      "trustpoint.redact_log",
+      "Whose text, parameters and values are left out of the server log: of no statement, of those that name "
+      "functions of trustpoint, of all.",
+      "Without preloading only in sessions that have used trustpoint.", &redact_log,
+      static_cast<int>(RedactLog::kCalls), kRedactLogs, PGC_SUSET, 0, nullptr, nullptr, nullptr);
 #if PG_VERSION_NUM >= 150000
   MarkGUCPrefixReserved("trustpoint");
 #else
@@ -108,6 +120,7 @@ envelope::Suite CurrentSuite() { return static_cast<envelope::Suite>(cipher); }
 int DekCacheTtl() { return dek_cache_ttl; }
 bool SharedDekCache() { return shared_dek_cache; }
 Audit AuditLevel() { return static_cast<Audit>(audit); }
+RedactLog RedactLogLevel() { return static_cast<RedactLog>(redact_log); }
 const char* KekLabel() { return kek_label; }
 const char* SoPinFile() { return so_pin_file; }
 const char* RecoveryKeySha256() { return recovery_key_sha256; }

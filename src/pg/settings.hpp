@@ -7,6 +7,7 @@
 namespace trustpoint::pg {
 
 enum class Audit : int { kNone, kKeys, kAll };
+enum class RedactLog : int { kOff, kCalls, kAll };
 
 void DefineSettings();  // from _PG_init
 
@@ -14,6 +15,7 @@ envelope::Suite CurrentSuite();  // trustpoint.cipher
 int DekCacheTtl();               // seconds; 0: no bound
 bool SharedDekCache();
 Audit AuditLevel();
+RedactLog RedactLogLevel();
 const char* KekLabel();
 const char* SoPinFile();
 const char* RecoveryKeySha256();

@@ -5,6 +5,7 @@
 #include "pg/keys.hpp"
 #include "pg/postgres.hpp"
 #include "pg/sql_arguments.hpp"
+#include "pg/statistics.hpp"
 
 extern "C" {
 #include "catalog/pg_type.h"
@@ -69,6 +70,7 @@ Datum BlindIndex(FunctionCallInfo fcinfo, IndexType type) {
   RefreshKeys(fcinfo);
   const keyring::CachedDek* dek = DekForName(Purpose::kIndex, question.name.view(), Capability::kSearch);
   AuditValue("tp_blind_index", dek->row.name, dek->row.id);
+  CountCall(Call::kBlindIndex, question.value.size());
   const Datum index = IndexDatum(dek, question);
   question.Forget();
   return index;
@@ -81,6 +83,7 @@ Datum Candidates(FunctionCallInfo fcinfo, IndexType type) {
   RefreshKeys(fcinfo);
   const DekVersions versions = VersionsOfName(Purpose::kIndex, question.name.view());
   RequireCapability(versions.deks[0], Capability::kSearch);  // they share the name
+  CountCall(Call::kBlindIndex, question.value.size());
   Datum indexes[kMaxVersions];
   for (int i = 0; i < versions.count; ++i) {
     OpenDek(versions.deks[i]);

@@ -8,6 +8,7 @@
 #include "pg/postgres.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql_arguments.hpp"
+#include "pg/statistics.hpp"
 #include "pg/text.hpp"
 #include "pg/value.hpp"
 
@@ -36,6 +37,7 @@ Datum Encrypt(FunctionCallInfo fcinfo, base::Bytes plaintext, base::Bytes contex
   RefreshKeys(fcinfo);
   const keyring::CachedDek* dek = DekForName(Purpose::kData, name, Capability::kEncrypt);
   AuditValue("tp_encrypt", dek->row.name, dek->row.id);
+  CountCall(Call::kEncrypt, plaintext.size());
   struct varlena* stored = AllocateVarlena(size);
   Backend& backend = ThisBackend();
   Run([&] { backend.sealer.Seal(*dek->dek, suite, dek->row.id, context, plaintext, Content(stored)); });
@@ -50,6 +52,7 @@ struct varlena* Decrypt(FunctionCallInfo fcinfo, const char* function) {
   RefreshKeys(fcinfo);
   const keyring::CachedDek* dek = DekForId(Purpose::kData, value.key_id, Capability::kDecrypt);
   AuditValue(function, dek->row.name, dek->row.id);
+  CountCall(Call::kDecrypt, value.ciphertext.size());
   struct varlena* plaintext = AllocateVarlena(value.ciphertext.size());
   Backend& backend = ThisBackend();
   bool authentic = false;

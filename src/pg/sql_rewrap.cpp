@@ -10,6 +10,7 @@
 #include "pg/keys.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql_arguments.hpp"
+#include "pg/statistics.hpp"
 #include "pg/value.hpp"
 
 extern "C" {
@@ -78,6 +79,7 @@ const char* TryRewrap(FunctionCallInfo fcinfo) {
   context.Forget();
   if (!authentic) return "the value could not be authenticated";
   AuditValue("tp_rewrap", new_dek->row.name, new_dek->row.id);
+  CountCall(Call::kRewrap, value->ciphertext.size());
   return nullptr;
 }
 
@@ -98,6 +100,7 @@ TP_SQL_FUNCTION(tp_rewrap) {
   const CachedDek* new_dek = DekForName(Purpose::kData, old_dek->row.name_view(), Capability::kRewrap);
   const Suite suite = CurrentSuite();
   AuditValue("tp_rewrap", new_dek->row.name, new_dek->row.id);
+  CountCall(Call::kRewrap, value.ciphertext.size());
   struct varlena* result = AllocateVarlena(value.ciphertext.size() + envelope::Overhead(suite));
   bool authentic = false;
   Run([&] { authentic = Rewrap(*old_dek, value, context.bytes(), *new_dek, suite, Content(result)); });

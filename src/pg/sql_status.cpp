@@ -1,10 +1,12 @@
 // tp_status: what this backend holds. Never touches the token.
 #include "base/secret.hpp"
 #include "pg/backend.hpp"
+#include "pg/module.hpp"
 #include "pg/postgres.hpp"
 #include "pg/result_row.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_cache.hpp"
+#include "pg/statistics.hpp"
 
 extern "C" {
 #include "utils/guc.h"
@@ -36,6 +38,10 @@ TP_SQL_FUNCTION(tp_status) {
   row.Bigint(shared.hits);
   row.Bigint(shared.misses);
   row.Bool(shared.locked);
+  row.Bool(Preloaded());
+  row.Text(GetConfigOption("trustpoint.redact_log", false, false));
+  row.Bool(StatisticsAreShared());
+  row.Time(StatisticsSince());
   return row.Composite(fcinfo);
 }
 

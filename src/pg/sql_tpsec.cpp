@@ -10,6 +10,7 @@
 #include "pg/keys.hpp"
 #include "pg/postgres.hpp"
 #include "pg/sql_arguments.hpp"
+#include "pg/statistics.hpp"
 #include "pg/tpsec_field.hpp"
 
 extern "C" {
@@ -55,6 +56,7 @@ base::MutableBytes Content(struct varlena* value) {
 // True: one of the DEKs that the caller may use opened it into plaintext.
 bool OpenByAnyDek(const envelope::TpsecField& field, base::MutableBytes plaintext) {
   const DekVersions versions = VersionsOfPurpose(Purpose::kTpsec);
+  CountCall(Call::kTpsecDecrypt, plaintext.size());
   Backend& backend = ThisBackend();
   bool allowed = false, opened = false;
   for (int i = 0; i < versions.count && !opened; ++i) {
@@ -87,6 +89,7 @@ TP_SQL_FUNCTION(tpsec_encrypt) {
   RefreshKeys(fcinfo);
   const keyring::CachedDek* dek = DekForName(Purpose::kTpsec, kName, Capability::kEncrypt);
   AuditValue("tpsec_encrypt", dek->row.name, dek->row.id);
+  CountCall(Call::kTpsecEncrypt, plaintext.size);
   struct varlena* payload = AllocateVarlena(payload_size);
   struct varlena* result = AllocateVarlena(size);
   Backend& backend = ThisBackend();

@@ -50,6 +50,13 @@ void Environment::Apply() {
   applied_ = true;
 }
 
+const std::string* Environment::Find(std::string_view name) const noexcept {
+  const std::string* value = nullptr;  // the last one counts, as in Apply
+  for (const Variable& variable : variables_)
+    if (variable.name == name) value = &variable.value;
+  return value;
+}
+
 Environment::~Environment() {
   if (!applied_) return;
   for (auto variable = variables_.rbegin(); variable != variables_.rend(); ++variable) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trustpoint::pkcs11 {
@@ -17,6 +18,8 @@ class Environment {
   Environment& operator=(const Environment&) = delete;
 
   void Apply();
+  // nullptr: the text does not set it.
+  const std::string* Find(std::string_view name) const noexcept;
 
  private:
   struct Variable {

@@ -40,22 +40,23 @@ std::uint64_t last_epoch = 0;
 }  // namespace
 
 Module::Module(const std::string& path, const std::string& environment)
-    : path_(path), environment_(environment) {
+    : path_(path), environment_(environment), api_(nullptr), counting_{} {
   environment_.Apply();
   api_ = Load(path_);
+  counting_ = CountingList(*api_);
 }
 
 Module::Module(std::string name, CK_FUNCTION_LIST* api)
-    : path_(std::move(name)), environment_({}), api_(api) {}
+    : path_(std::move(name)), environment_({}), api_(api), counting_(CountingList(*api)) {}
 
 CK_RV Module::CallInitialize() {
   CK_C_INITIALIZE_ARGS args = {};
   args.flags = CKF_OS_LOCKING_OK;
   args.pReserved = init_args_.empty() ? nullptr : init_args_.data();
-  const CK_RV rv = api_->C_Initialize(&args);
+  const CK_RV rv = api()->C_Initialize(&args);
   if (rv != CKR_CANT_LOCK) return rv;
   args.flags = 0;  // a backend has one thread anyway
-  return api_->C_Initialize(&args);
+  return api()->C_Initialize(&args);
 }
 
 void Module::Initialize(const std::string& init_args) {
@@ -65,7 +66,7 @@ void Module::Initialize(const std::string& init_args) {
   const bool inherited = owner_ != 0 && owner_ != getpid() && !foreign_;
   CK_RV rv = CallInitialize();
   if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && inherited) {  // what a fork copied is ours to end
-    api_->C_Finalize(nullptr);
+    api()->C_Finalize(nullptr);
     rv = CallInitialize();
   }
   foreign_ = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED;
@@ -83,7 +84,7 @@ void Module::Initialize(const std::string& init_args) {
 
 void Module::Finalize() noexcept {
   if (!initialized()) return;
-  if (!foreign_) api_->C_Finalize(nullptr);
+  if (!foreign_) api()->C_Finalize(nullptr);
   owner_ = 0;
 }
 
@@ -91,7 +92,7 @@ bool Module::initialized() const noexcept { return owner_ == getpid(); }
 
 LibraryInfo Module::Info() {
   CK_INFO info = {};
-  Check(api_->C_GetInfo(&info), "C_GetInfo");
+  Check(api()->C_GetInfo(&info), "C_GetInfo");
   return {path_, Unpadded(info.manufacturerID), Unpadded(info.libraryDescription),
           VersionText(info.libraryVersion), VersionText(info.cryptokiVersion)};
 }

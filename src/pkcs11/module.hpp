@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 
+#include "pkcs11/call_counts.hpp"
 #include "pkcs11/cryptoki.hpp"
 #include "pkcs11/environment.hpp"
 
@@ -41,7 +42,11 @@ class Module {
   // Different for every C_Initialize of this process, whatever the module.
   std::uint64_t epoch() const noexcept { return epoch_; }
 
-  CK_FUNCTION_LIST* api() noexcept { return api_; }
+  // Call through it at once: another module of this process may be next.
+  CK_FUNCTION_LIST* api() noexcept {
+    SetCounted(api_);
+    return &counting_;
+  }
   LibraryInfo Info();
 
  private:
@@ -49,9 +54,10 @@ class Module {
 
   std::string path_;
   Environment environment_;
-  CK_FUNCTION_LIST* api_ = nullptr;
-  std::string init_args_;  // a member: some modules keep the pointer
-  pid_t owner_ = 0;        // the process that initialised it; 0: not initialised
+  const CK_FUNCTION_LIST* api_;
+  CK_FUNCTION_LIST counting_;  // the same functions, counted
+  std::string init_args_;      // a member: some modules keep the pointer
+  pid_t owner_ = 0;            // the process that initialised it; 0: not initialised
   bool foreign_ = false;
   std::uint64_t epoch_ = 0;
 };

@@ -23,16 +23,16 @@ constexpr std::string_view kTokenFile = "token.object";
 constexpr std::string_view kCopy = "token.object.trustpoint";  // SoftHSM reads what ends in .object
 constexpr off_t kMaxSize = 64 * 1024;
 
-// As SoftHSM itself looks for it; nothing for another module.
-std::optional<fs::path> Configuration(const std::string& module) {
+// As SoftHSM itself looks for it; empty for another module.
+fs::path Configuration(const std::string& module) {
   if (const char* named = std::getenv("SOFTHSM2_CONF")) return named;
-  if (module.find("softhsm") == std::string::npos) return std::nullopt;
+  if (module.find("softhsm") == std::string::npos) return {};
   if (const char* home = std::getenv("HOME"))
-    if (const fs::path own = fs::path(home) / ".config/softhsm2/softhsm2.conf"; fs::exists(own)) return own;
+    if (fs::path own = fs::path(home) / ".config/softhsm2/softhsm2.conf"; fs::exists(own)) return own;
   return "/etc/softhsm/softhsm2.conf";
 }
 
-std::optional<fs::path> TokenFolder(const fs::path& configuration) {
+fs::path TokenFolder(const fs::path& configuration) {
   constexpr std::string_view kName = "directories.tokendir";
   constexpr const char* kSpace = " \t\r";
   std::ifstream file(configuration);
@@ -41,10 +41,10 @@ std::optional<fs::path> TokenFolder(const fs::path& configuration) {
     const std::size_t name = line.find_first_not_of(kSpace);
     if (equals == std::string::npos || line.compare(name, kName.size(), kName) != 0) continue;
     const std::size_t first = line.find_first_not_of(kSpace, equals + 1);
-    if (first == std::string::npos) return std::nullopt;
+    if (first == std::string::npos) return {};
     return line.substr(first, line.find_last_not_of(kSpace) - first + 1);
   }
-  return std::nullopt;
+  return {};
 }
 
 // nullopt: it cannot be read, or is no file of a token.
@@ -98,15 +98,19 @@ bool Mend(const fs::path& folder) {
 
 }  // namespace
 
+SoftHsmPlaces FindSoftHsm(const std::string& module, const std::string* named) {
+  const fs::path configuration = named != nullptr ? fs::path(*named) : Configuration(module);
+  if (configuration.empty()) return {};
+  return {configuration.string(), TokenFolder(configuration).string()};
+}
+
 int MendSoftHsmFiles(const std::string& module) noexcept {
   try {
-    const std::optional<fs::path> configuration = Configuration(module);
-    if (!configuration) return 0;
-    const std::optional<fs::path> tokens = TokenFolder(*configuration);
-    if (!tokens) return 0;
+    const std::string tokens = FindSoftHsm(module).token_folder;
+    if (tokens.empty()) return 0;
     int mended = 0;
     std::error_code none;
-    for (const fs::directory_entry& folder : fs::directory_iterator(*tokens, none))
+    for (const fs::directory_entry& folder : fs::directory_iterator(tokens, none))
       if (folder.is_directory(none) && Mend(folder.path())) ++mended;
     return mended;
   } catch (...) {  // out of memory: the start will say so

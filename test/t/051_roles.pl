@@ -73,6 +73,9 @@ my %call = (
     'tp_hsm_logout()' => 'tp_hsm_logout()',
     'tp_hsm_init_token(text,bigint,boolean)' => q{tp_hsm_init_token('another')},
     'tp_status()' => 'tp_status()',
+    'tp_stat()' => 'count(*) FROM tp_stat()',
+    'tp_stat_reset()' => 'tp_stat_reset()',
+    (map { ("$_()" => "count(*) FROM $_()") } qw(tp_check_config tp_check_host tp_check_settings tp_check_objects)),
     'tp_capability_functions(text)' => q{tp_capability_functions('encrypt')},
     'tp_check_grant(regrole,text,text)' => q{tp_check_grant('nobody', 'encrypt', NULL)},
     'tp_grant(regrole,text,text)' => q{tp_grant('nobody', 'encrypt')},
@@ -120,7 +123,8 @@ my %opens = (
         'tp_hsm_logout()', 'tp_hsm_keys()', 'tp_digest(bytea,text)', 'tp_random(integer)' ],
     keys => [ 'tp_setup()', 'tp_create_dek(text,text)', 'tp_rotate_dek(text,text)', 'tp_verify_keys()', 'tp_load_dek(text)',
         'tp_forget_keys()' ],
-    status => ['tp_status()']);
+    status => [ 'tp_status()', 'tp_stat()', 'tp_check_config()', 'tp_check_host()', 'tp_check_settings()',
+        'tp_check_objects()' ]);
 
 sql('CREATE ROLE nobody LOGIN');
 my @functions = split /\n/, sql(q{SELECT p.oid::regprocedure FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid

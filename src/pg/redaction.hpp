@@ -1,0 +1,18 @@
+// trustpoint.redact_log: what keeps statements, parameters and values out of the server log.
+#pragma once
+
+namespace trustpoint::pg {
+
+void WatchLog();  // from _PG_init
+
+namespace internal {
+extern bool called;
+}
+
+// The running statement has called a function of ours, whatever its text says. On the path of every value.
+inline void NoteCall() { internal::called = true; }
+
+// At the end of a transaction, which is not yet the end of the statement: its duration is logged later.
+void SettleCalls();
+
+}  // namespace trustpoint::pg
