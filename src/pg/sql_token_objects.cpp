@@ -73,7 +73,7 @@ void PutKey(FunctionCallInfo fcinfo, const hsm::ObjectInfo& object, const Hidden
   const char* label = has_row ? known.label : object.label.c_str();
   const bool kek = object.kek || IsKeyringLabel(object.label);
   ResultRow row;
-  row.Utf8OrPrintable(label);
+  row.TokenText(label);
   row.Value(CopyBytes(object.id));
   row.Text(object.type.c_str());
   if (object.bits != 0)
@@ -130,7 +130,7 @@ TP_SQL_FUNCTION(tp_key_attributes) {
     ResultRow row;
     row.Text(attribute.object_class.c_str());
     row.Text(attribute.name.c_str());
-    row.Utf8OrPrintable(attribute.value.c_str());
+    row.TokenText(attribute.value.c_str());
     row.Put(fcinfo);
   }
   return Datum{0};

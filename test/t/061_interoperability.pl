@@ -291,6 +291,17 @@ like(try_sql($node, 'postgres', q{SELECT tp_sign('theirs', 'x')}, role => 'app')
 is(sql(q{SELECT tp_destroy_key('theirs')}), '', 'its row goes with tp_destroy_key');
 like(sql(q{SELECT tp_generate_ec_key('theirs')}), qr/^\\x/, 'and its label is free again');
 
+# ---- a database that is not UTF-8
+
+sql(q{CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0});
+set_up($node, 'latin');
+is(try_sql($node, 'latin', q{SELECT tp_generate_ec_key(U&'Schl\00fcssel') IS NOT NULL}), 't', 'LATIN1: a label beyond ASCII');
+is(try_sql($node, 'latin', q{SELECT tp_verify(U&'Schl\00fcssel', 'x', tp_sign(U&'Schl\00fcssel', 'x'))}), 't', 'LATIN1: is found again');
+is(sql(q{SELECT tp_verify('Schlüssel', 'x', tp_sign('Schlüssel', 'x'))}), 't', 'in UTF-8 it is the same label');
+sql(q{SELECT tp_generate_ec_key('€')});
+is(try_sql($node, 'latin', q{SELECT count(*) FROM tp_hsm_keys() WHERE label IN (U&'Schl\00fcssel', '???')}), '2', 'LATIN1: a label that has no place there is shown as it can be');
+is(try_sql($node, 'latin', q{SELECT count(*) > 0 FROM tp_key_attributes('pkcs11:object=%E2%82%AC')}) =~ s/:.*//r, '22P05', 'LATIN1: and cannot be named');
+
 $session->quit;
 $node->stop;
 done_testing();
