@@ -29,7 +29,7 @@ SELECT refusal($$SELECT tp_import_dek('tpsec:pkcs11:cwrap:v1:' || decode(repeat(
 SELECT refusal($$SELECT tp_import_dek('tpsec:pkcs11:cwrap:v1:' || decode(repeat('00', 40), 'hex'), 'trustpoint-app-secret-kek', 'in clear')$$);
 SELECT refusal($$SELECT tp_import_dek('tpsec:pkcs11:cwrap:v1:' || decode(repeat('00', 40), 'hex'), '', NULL)$$);
 -- Our own KEK is not Trustpoint's.
-SELECT refusal(format($$SELECT tp_import_dek('tpsec:pkcs11:cwrap:v1:' || decode(repeat('00', 40), 'hex'), %L, NULL)$$, label)) FROM tp_kek;
+SELECT refusal(format($$SELECT tp_import_dek('tpsec:pkcs11:cwrap:v1:' || decode(repeat('00', 40), 'hex'), %L, NULL)$$, label)) FROM tp_kek WHERE label = 'trustpoint-pg-kek';
 -- Trustpoint's is not in this token.
 SELECT refusal($$SELECT tp_import_dek('tpsec:pkcs11:cwrap:v1:' || decode(repeat('00', 40), 'hex'), 'trustpoint-app-secret-kek', NULL)$$);
 SELECT refusal($$SELECT tp_import_dek(kek_label => 'trustpoint-kek', sample => 'tpsec:v1:' || repeat('A', 40), wrapped => decode(repeat('00', 40), 'hex'))$$);
