@@ -65,6 +65,16 @@ ok 'no memory file system: the log says what to do' logged '--tmpfs /run/trustpo
 is 'no memory file system: nothing is on the disk' "$(ls -A "$work/disk")" ''
 memory=("${with_memory[@]}") entrypoint=("${without_disk[@]}")
 
+# ---- scripts of the user that hide the image's own
+
+use_system hidden
+mkdir "$work/scripts"
+start -v "$work/scripts:/docker-entrypoint-initdb.d:ro"
+ok 'a folder over /docker-entrypoint-initdb.d: the server comes up' wait_ready
+ok 'a folder over /docker-entrypoint-initdb.d: the log says what is missing' logged 'is hidden, so the extension is not created'
+ok 'a folder over /docker-entrypoint-initdb.d: it is not healthy' unhealthy
+stop
+
 # ---- --user
 
 use_system user
