@@ -47,12 +47,18 @@ def unread(name, service):
     )
 
 
+def declared(section):
+    """The names in a section of compose.yml as it is written."""
+    text = (DOCKER / "compose.yml").read_text()
+    lines = re.search(r"^%s:\n((?:(?: .*)?\n)*)" % section, text, re.MULTILINE).group(1)
+    return set(re.findall(r"^  (\w+):", lines, re.MULTILINE))
+
+
 def check(project):
     services = project["services"]
-    used = {secret for service in services.values() for secret in secrets_of(service)}
-    report("every secret is used", set(project["secrets"]) - used)
-    mounted = {volume["source"] for service in services.values() for volume in mounts(service, "volume")}
-    report("every volume is used", set(project["volumes"]) - mounted)
+    # Compose leaves out what no service uses.
+    for section in "secrets", "volumes", "services":
+        report("all %s are used" % section, declared(section) - set(project[section]))
     report(
         "every secret of a service is one of its variables, and every file of /run/secrets one of its secrets",
         [

@@ -7,12 +7,11 @@ fi
 parser=$(b from --pull-never "docker.io/library/postgres:$major-$suite")
 b run "$parser" -- sh -c 'apt-get update && apt-get install -y --no-install-recommends docker-compose' >"$work/parser.log" 2>&1 </dev/null
 composed() {  # composed [BUILDAH OPTION ...] -- [OPTION ...]
-    local options=()
+    local options=(-v "$PWD:$PWD:ro") container=$parser
     while [[ $1 != -- ]]; do options+=("$1") && shift; done
-    b run -v "$PWD:$PWD:ro" "${options[@]}" "$parser" -- \
-        docker-compose -f "$PWD/docker/compose.yml" "${@:2}" config --format json 2>"$work/compose.log" </dev/null
+    inside docker-compose -f "$PWD/docker/compose.yml" "${@:2}" config --format json
 }
-log=$work/compose.log
+log=$work/inside.log
 composed -- >"$work/compose"
 ok 'compose.yml: the parser takes it' test -s "$work/compose"
 ok 'compose.hsm.yml: the parser takes it' \

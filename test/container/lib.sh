@@ -48,7 +48,7 @@ ok() {  # ok NAME COMMAND ...: passed when the command succeeds
         failures=$((failures + 1))
         echo "not ok $tests - $name"
         echo "#   ${*:2}"
-        [[ ! -s ${log:-} ]] || tail -n 40 "$log" | sed 's/^/#   /'
+        [[ ! -s ${log:-} ]] || tail -qn 40 "$log.buildah" "$log" 2>/dev/null | sed 's/^/#   /'
     fi
 }
 is() {  # is NAME GOT WANTED
@@ -110,8 +110,16 @@ launch() {
     # Buildah would put empty folders of its own over ours.
     b config --volume /var/lib/postgresql/data- --volume /var/lib/trustpoint- "$container"
     log=$work/log.$((++starts))
+    in_background "${entrypoint[@]}" "${command[@]}"
+}
+
+# in_background COMMAND ...: in $container with $options, as $job; its output goes into $log, and not through buildah, which
+# may lose the last lines of a command that ends.
+in_background() {
+    install -m 666 /dev/null "$log"
     set -m
-    b run "${options[@]}" "$container" -- "${entrypoint[@]}" "${command[@]}" </dev/null >"$log" 2>&1 &
+    b run "${options[@]}" -v "$log:/output" "$container" -- sh -c 'exec "$@" >>/output 2>&1' sh "$@" </dev/null \
+        >"$log.buildah" 2>&1 &
     set +m
     job=$!
     jobs_started+=("$job")
@@ -119,8 +127,15 @@ launch() {
 starts=0
 
 running() { kill -0 "$job" 2>/dev/null; }
-# inside COMMAND ...: runs it in the container that was started last, as docker exec does.
-inside() { b run "${options[@]}" "$container" -- "$@" 2>>"$work/inside.log"; }
+# inside COMMAND ...: runs it in $container with $options, as docker exec does.
+inside() {
+    install -m 666 /dev/null "$work/answer"
+    b run "${options[@]}" -v "$work/answer:/answer" "$container" -- sh -c 'exec "$@" >/answer' sh "$@" \
+        2>>"$work/inside.log" </dev/null
+    local status=$?
+    cat "$work/answer"
+    return "$status"
+}
 healthy() { inside trustpoint-healthcheck >/dev/null; }
 unhealthy() { running && ! healthy; }
 sql() { inside gosu postgres psql -XAtq -d app -v ON_ERROR_STOP=1 -c "$1"; }
@@ -128,7 +143,7 @@ sql() { inside gosu postgres psql -XAtq -d app -v ON_ERROR_STOP=1 -c "$1"; }
 # Until the server that stays answers; false when the container ended instead.
 wait_ready() {
     local tries
-    for ((tries = 0; tries < 300; tries++)); do
+    for ((tries = 0; tries < 900; tries++)); do
         running || return 1
         # The temporary server of the first start listens on no port.
         { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null && { exec 3>&-; return 0; }
@@ -139,7 +154,7 @@ wait_ready() {
 # Waits for the end of the container, which is killed after a minute; sets $status.
 wait_ended() {
     local tries
-    for ((tries = 0; tries < 300; tries++)); do
+    for ((tries = 0; tries < 900; tries++)); do
         running || break
         sleep 0.2
     done

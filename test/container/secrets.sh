@@ -55,13 +55,25 @@ ok 'postgres --version needs no PIN' logged 'postgres (PostgreSQL)'
 start -- bash -c 'echo "user $(id -u)"'
 wait_ended
 ok 'another command runs as it does in the base image' logged 'user 0'
-mkdir "$work/disk"
-with_memory=("${memory[@]}") memory=()
-start -v "$work/disk:/dev/shm" -v "$work/disk:/run/trustpoint" -e HSM_PIN_FILE=/run/secrets/elsewhere
+mkdir -m 1777 "$work/disk"
+with_memory=("${memory[@]}") without_disk=("${entrypoint[@]}")
+memory=()
+entrypoint=(unshare --mount sh -c 'mount --bind /disk /dev/shm && exec "$@"' sh "${entrypoint[@]}")
+start --cap-add CAP_SYS_ADMIN -v "$work/disk:/disk" -e HSM_PIN_FILE=/run/secrets/elsewhere
 ok 'no memory file system: the container ends and puts no PIN on a disk' refused
 ok 'no memory file system: the log says what to do' logged '--tmpfs /run/trustpoint'
 is 'no memory file system: nothing is on the disk' "$(ls -A "$work/disk")" ''
-memory=("${with_memory[@]}")
+memory=("${with_memory[@]}") entrypoint=("${without_disk[@]}")
+
+# ---- scripts of the user that hide the image's own
+
+use_system hidden
+mkdir "$work/scripts"
+start -v "$work/scripts:/docker-entrypoint-initdb.d:ro"
+ok 'a folder over /docker-entrypoint-initdb.d: the server comes up' wait_ready
+ok 'a folder over /docker-entrypoint-initdb.d: the log says what is missing' logged 'is hidden, so the extension is not created'
+ok 'a folder over /docker-entrypoint-initdb.d: it is not healthy' unhealthy
+stop
 
 # ---- --user
 

@@ -8,7 +8,7 @@ sys.path.insert(0, "/app/example")
 from browse import SECRET, Browser, certificate_request  # noqa: E402
 
 browser = Browser(sys.argv[1])
-for _ in range(150):
+for _ in range(900):
     try:
         browser.load("")
         break

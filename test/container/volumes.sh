@@ -78,7 +78,8 @@ start
 ok 'data lost: the server comes up with the kept token' wait_ready
 ok 'data lost: the log says which token was kept, and what to do' logged "kept the token ${token% *} trustpoint; the data volume is empty"
 ok 'data lost: the new database is healthy' healthy
-b run "${options[@]}" -v "$dump:/dump.sql:ro" "$container" -- gosu postgres psql -Xq -d app -f /dump.sql >"$work/restore.log" 2>&1
+options+=(-v "$dump:/dump.sql:ro")
+inside gosu postgres psql -Xq -d app -f /dump.sql >"$work/restore.log"
 sql() { inside gosu postgres psql -XAtq -d app -v ON_ERROR_STOP=1 -c "$1"; }
 is 'data lost: a dump of the old database is restored beside the new keys, and decrypted' "$(decrypted)" 'kept over restarts'
 stop
