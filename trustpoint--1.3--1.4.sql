@@ -207,15 +207,26 @@ COMMENT ON FUNCTION tp_check_config() IS 'What lets plaintext or keys leak, as f
 CREATE OR REPLACE FUNCTION tp_capability_functions(capability text) RETURNS regprocedure[]
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     RETURN CASE capability
-        WHEN 'encrypt' THEN ARRAY['@extschema@.tp_encrypt(text,text,text)', '@extschema@.tp_encrypt(bytea,text,text)']
-        WHEN 'decrypt' THEN ARRAY['@extschema@.tp_decrypt(bytea,text)', '@extschema@.tp_decrypt_bytea(bytea,text)']
-        WHEN 'rewrap' THEN ARRAY['@extschema@.tp_rewrap(bytea,text)']
-        WHEN 'search' THEN ARRAY[]::text[]
+        WHEN 'encrypt' THEN ARRAY['@extschema@.tp_encrypt(text,text,text)', '@extschema@.tp_encrypt(bytea,text,text)',
+            '@extschema@.tpsec_encrypt(text)']
+        WHEN 'decrypt' THEN ARRAY['@extschema@.tp_decrypt(bytea,text)', '@extschema@.tp_decrypt_bytea(bytea,text)',
+            '@extschema@.tpsec_decrypt(text)']
+        WHEN 'rewrap' THEN ARRAY['@extschema@.tp_rewrap(bytea,text)', '@extschema@.tp_needs_rewrap(bytea)',
+            '@extschema@.tp_rewrap_problem(bytea,text)', '@extschema@.tp_take_rewrapped(bytea)',
+            '@extschema@.tp_reencrypt_column(regclass,name,text,int)', '@extschema@.tp_column_tables(regclass,name)',
+            '@extschema@.tp_reencrypt_statements(regclass,regclass,name,text)',
+            '@extschema@.tp_note_reencryption(regclass,name,text,bigint,bigint,bigint)']
+        WHEN 'search' THEN ARRAY['@extschema@.tp_blind_index(text,text,text)', '@extschema@.tp_blind_index(bytea,text,text)',
+            '@extschema@.tp_blind_index_candidates(text,text,text)', '@extschema@.tp_blind_index_candidates(bytea,text,text)']
         WHEN 'hsm' THEN ARRAY['@extschema@.tp_hsm_info()', '@extschema@.tp_hsm_slots()', '@extschema@.tp_hsm_mechanisms()',
-            '@extschema@.tp_hsm_session()', '@extschema@.tp_hsm_login()', '@extschema@.tp_hsm_logout()']
+            '@extschema@.tp_hsm_session()', '@extschema@.tp_hsm_login()', '@extschema@.tp_hsm_logout()',
+            '@extschema@.tp_hsm_keys()', '@extschema@.tp_digest(bytea,text)', '@extschema@.tp_random(int)']
         WHEN 'keys' THEN ARRAY['@extschema@.tp_setup()', '@extschema@.tp_create_dek(text,text)',
             '@extschema@.tp_rotate_dek(text,text)', '@extschema@.tp_verify_keys()', '@extschema@.tp_load_dek(text)',
-            '@extschema@.tp_forget_keys()']
+            '@extschema@.tp_forget_keys()', '@extschema@.tp_disable_dek(int)', '@extschema@.tp_enable_dek(int)',
+            '@extschema@.tp_destroy_dek(int,text)', '@extschema@.tp_rotate_kek(text)',
+            '@extschema@.tp_key_usage(regclass,name)', '@extschema@.tp_column_tables(regclass,name)',
+            '@extschema@.tp_warn_of_usage(int,text,text,bigint)']
         WHEN 'status' THEN ARRAY['@extschema@.tp_status()', '@extschema@.tp_check_config()', '@extschema@.tp_check_host()',
             '@extschema@.tp_check_settings()', '@extschema@.tp_check_objects()', '@extschema@.tp_stat()']
     END::regprocedure[];
