@@ -150,7 +150,7 @@ COMMENT ON FUNCTION tp_note_reencryption(regclass, name, text, bigint, bigint, b
 -- The statements of tp_reencrypt_column for one table. They run with the search_path of the caller, for the sake of the
 -- context expression, so everything else is named in full.
 CREATE FUNCTION tp_reencrypt_statements(relation regclass, leaf regclass, attribute name, context_expression text,
-        OUT count_needed text, OUT count_possible text, OUT update_free text, OUT update_unlocked text, OUT find_places text,
+        OUT count_needed text, OUT update_free text, OUT update_unlocked text, OUT find_left text,
         OUT update_place text, OUT find_refused text)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -179,15 +179,14 @@ DECLARE
             ' WHERE target.ctid OPERATOR(pg_catalog.=) picked.place AND picked.value IS NOT NULL', target, attribute);
 BEGIN
     count_needed := format('SELECT pg_catalog.count(*) FILTER (WHERE %s), pg_catalog.count(*) %s', needed, source);
-    count_possible := format('SELECT pg_catalog.count(*) %s WHERE %s', source, possible);
     -- $1 and $2: between which ctids. xmax: whoever locked the row last has ended, or nobody ever did.
     update_free := format('UPDATE ONLY %s AS %s SET %I = @extschema@.tp_take_rewrapped(%s) WHERE ', target, alias, attribute, value)
         || format(between_ends, place) || format(' AND pg_catalog.age(%s.xmax) OPERATOR(pg_catalog.>) (SELECT pg_catalog.age('
         'pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid)) AND %s', alias, possible);
     update_unlocked := locked_first || ' AND ' || format(between_ends, place)
         || format(' FOR NO KEY UPDATE OF %s SKIP LOCKED)', alias) || written || ' AND ' || format(between_ends, 'target.ctid');
-    find_places := format('SELECT pg_catalog.array_agg(place) FILTER (WHERE n OPERATOR(pg_catalog.<=) 10000), pg_catalog.count(*)'
-        ' FROM (SELECT %s AS place, pg_catalog.row_number() OVER () AS n %s WHERE %s) AS places', place, source, possible);
+    find_left := format('SELECT (pg_catalog.array_agg(place) FILTER (WHERE possible))[1:10000], pg_catalog.count(*) FILTER (WHERE possible),'
+        ' pg_catalog.count(*) FROM (SELECT %s AS place, %s IS NULL AS possible %s WHERE %s) AS places', place, problem, source, needed);
     update_place := locked_first || format(' AND %s OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE OF %s)', place, alias) || written;
     find_refused := format('SELECT %s, %s AS row_name, %s AS problem %s WHERE %s LIMIT 100', place, row_name, problem, source,
         needed);
@@ -197,7 +196,7 @@ COMMENT ON FUNCTION tp_reencrypt_statements(regclass, regclass, name, text) IS '
 
 -- With the caller's rights and search_path, as the context expression is the caller's; a SET would forbid COMMIT. So
 -- every name and operator is written in full.
-CREATE PROCEDURE tp_reencrypt_column(relation regclass, attribute name, context_expression text, batch_size int DEFAULT 5000)
+CREATE PROCEDURE tp_reencrypt_column(relation regclass, attribute name, context_expression text, batch_size int DEFAULT 10000)
     LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -253,12 +252,8 @@ BEGIN
         number := number OPERATOR(pg_catalog.+) 1;
         CONTINUE WHEN needed[number] OPERATOR(pg_catalog.=) 0::bigint;
         statement := @extschema@.tp_reencrypt_statements(relation, leaf, attribute, context_expression);
-        -- First the rows that nobody touches, then those that nobody has locked.
+        -- First the rows that nobody touches; then, when many are left, those that nobody has locked.
         FOREACH phase IN ARRAY '{first pass,second pass}'::pg_catalog.text[] LOOP
-            IF phase OPERATOR(pg_catalog.=) 'second pass'::pg_catalog.text THEN
-                EXECUTE statement.count_possible INTO n;
-                EXIT WHEN n OPERATOR(pg_catalog.=) 0::bigint;
-            END IF;
             blocks := pg_catalog.pg_relation_size(leaf) OPERATOR(pg_catalog./)
                 pg_catalog.current_setting('block_size')::bigint;
             -- So many blocks hold a batch on average.
@@ -290,16 +285,14 @@ BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
             END LOOP;
+            EXECUTE statement.find_left INTO places, n, total;
+            EXIT WHEN n OPERATOR(pg_catalog.<) 1000::bigint;
         END LOOP;
 
         -- What is left is waited for, row by row: whoever waits for one row and holds no other keeps nobody out.
         idle_rounds := 0;
         fewest := 9223372036854775807;
-        LOOP
-            COMMIT;
-            SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-            EXECUTE statement.find_places INTO places, n;
-            EXIT WHEN places IS NULL;
+        WHILE n OPERATOR(pg_catalog.>) 0::bigint LOOP
             idle_rounds := CASE WHEN n OPERATOR(pg_catalog.<) fewest THEN 0 ELSE idle_rounds OPERATOR(pg_catalog.+) 1 END;
             fewest := LEAST(n, fewest);
             IF idle_rounds OPERATOR(pg_catalog.>=) 10 THEN
@@ -307,18 +300,24 @@ BEGIN
                     HINT = 'A trigger may undo the change, or others change the rows all the time. Call it again later.';
                 EXIT;
             END IF;
+            PERFORM @extschema@.tp_note_reencryption(relation, attribute, 'locked rows', rows_done, rows_left, 0);
             FOREACH place IN ARRAY places LOOP
-                PERFORM @extschema@.tp_note_reencryption(relation, attribute, 'locked rows', rows_done, rows_left, 0);
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+                PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
                 EXECUTE statement.update_place USING place;
                 GET DIAGNOSTICS written = ROW_COUNT;
                 rows_done := rows_done OPERATOR(pg_catalog.+) written;
                 rows_left := GREATEST(rows_left OPERATOR(pg_catalog.-) written, 0::bigint);
             END LOOP;
+            COMMIT;
+            SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+            EXECUTE statement.find_left INTO places, n, total;
         END LOOP;
         COMMIT;
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+        needed[number] := total;
+        rows_refused := rows_refused OPERATOR(pg_catalog.+) total;
     END LOOP;
 
     -- What still needs it was refused, and says why.
@@ -327,8 +326,6 @@ BEGIN
         number := number OPERATOR(pg_catalog.+) 1;
         CONTINUE WHEN needed[number] OPERATOR(pg_catalog.=) 0::bigint;
         statement := @extschema@.tp_reencrypt_statements(relation, leaf, attribute, context_expression);
-        EXECUTE statement.count_needed INTO n;
-        rows_refused := rows_refused OPERATOR(pg_catalog.+) n;
         FOR refused IN EXECUTE statement.find_refused LOOP
             RAISE NOTICE '%, ctid %, %: %', leaf, refused.ctid, refused.row_name, refused.problem;
         END LOOP;

@@ -53,6 +53,15 @@ is($node->safe_psql('postgres', q{SELECT sum(counter) FROM secret}), 1 + $rows /
 is($node->safe_psql('postgres', q{SELECT key_id, "values" FROM tp_key_usage('secret', 'v')}), "$active|$rows", 'tp_key_usage agrees');
 all_readable('rows that were locked', 1);
 
+# Rows that may be locked, for all that their last locker's number tells: the second pass looks closer.
+ask($session, 'BEGIN; SELECT txid_current()');
+$node->safe_psql('postgres', 'SELECT count(*) FROM (SELECT FROM secret WHERE id <= 3000 FOR UPDATE) AS locked');
+rotate();
+is(try_sql($node, 'postgres', $call), '', 'beside an old transaction');
+is(left(), 0, 'which is not waited for');
+ask($session, 'COMMIT');
+all_readable('beside an old transaction');
+
 # Two at once share the work.
 rotate();
 my @jobs = map { begin_sql($node, 'postgres', $call) } 1 .. 2;
