@@ -84,7 +84,7 @@ asan:
 
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 BUILD = build$(if $(SANITIZE),/asan)
-SOURCES = $(wildcard src/*/*.[ch]pp test/*/*.[ch]pp)
+SOURCES = $(wildcard src/*/*.[ch]pp test/*/*.[ch]pp docker/*.cpp)
 
 unit:
 	cmake -S . -B $(BUILD) $(if $(SANITIZE),-DTRUSTPOINT_SANITIZE=ON)

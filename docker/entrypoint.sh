@@ -70,7 +70,7 @@ prepare_token_folder() {
     mkdir -p "$tokens" 2>/dev/null ||
         refuse "user $(id -u) cannot write to the token volume ${tokens%/*}: $(stat -c 'mode %a, owner %u' "${tokens%/*}")." \
             'Make the volume writable for that user, or start the container without --user.'
-    if as_root; then find "$tokens" ! -user postgres -exec chown postgres: '{}' +; fi
+    if as_root; then find "$tokens" ! -user postgres -exec chown -h postgres: '{}' +; fi
     chmod 0700 "$tokens" 2>/dev/null || true
     as_server test -r "$tokens" -a -w "$tokens" ||
         refuse "the token folder $tokens cannot be used by user $(id -u): $(stat -c 'mode %a, owner %u' "$tokens")." \
