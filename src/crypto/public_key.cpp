@@ -185,6 +185,9 @@ std::vector<std::uint8_t> PublicKey::Der() const {
 bool PublicKey::Verify(SignatureAlgorithm algorithm, const Digest& digest, base::Bytes signature) const {
   CheckAlgorithm(algorithm, type_);
   if (digest.hash != algorithm.hash) throw Error(ErrorCode::kInternal, "the digest is of another hash");
+  // RFC 8017 wants the length of the modulus; OpenSSL also takes a signature whose leading zero bytes are
+  // missing.
+  if (type_ == KeyType::kRsa && signature.size() != (bits_ + 7) / 8) return false;
   const CleanErrors errors;
   const Context context = ContextFor(key_.get());
   if (EVP_PKEY_verify_init(context.get()) != 1 || !SetScheme(context.get(), algorithm))
