@@ -75,6 +75,8 @@ class ServerLogTest(FieldTest):
     def setUp(self):
         ((folder,),) = ask("SHOW data_directory")
         self.log = Path(folder) / "log" / "server.log"
+        # What the server would log of itself.
+        ask("SELECT set_config('trustpoint.redact_log', 'off', true)")
 
     def logged(self, action, **settings):
         for name, value in settings.items():
@@ -108,6 +110,13 @@ class ServerLogTest(FieldTest):
         self.assertLogged(by_client, self.logged(self.violate, log_min_error_statement="error"))
         text = self.logged(self.violate, log_min_error_statement="error", log_parameter_max_length_on_error="-1")
         self.assertLogged(True, text)
+
+    def test_what_trustpoint_keeps_out_of_the_log(self):
+        ask("SELECT set_config('trustpoint.redact_log', 'calls', true)")
+        for action in (self.save, self.violate):
+            text = self.logged(action, log_statement="all", log_parameter_max_length_on_error="-1")
+            self.assertIn("trustpoint.redact_log", text)
+            self.assertNotIn(SECRET, text)
 
     def test_what_other_sessions_see(self):
         with connection.cursor() as cursor:
