@@ -13,7 +13,7 @@ my $node = new_cluster('roles');
 set_up($node);
 
 # Only what PostgreSQL and trustpoint say to somebody without the right counts as refused.
-my $denied = qr/^42501: (?:permission denied for (?:function|table|view|schema) |role "\w+" may not )/;
+my $denied = qr/^42501: (?:permission denied for (?:function|procedure|table|view|schema) |role "\w+" may not )/;
 
 sub sql { return $node->safe_psql('postgres', @_); }
 sub as { my ($role, $query) = @_; return try_sql($node, 'postgres', $query, role => $role); }
@@ -41,6 +41,12 @@ my ($ec_pem) = run_command([ 'openssl', 'ecparam', '-name', 'prime256v1', '-genk
 write_pin($key_file, $ec_pem);
 sql(qq{CREATE TABLE pem AS SELECT '$ec_pem'::text AS pem, '$key_file'::text AS file, tp_public_key('ec') AS public,
     tp_rsa_encrypt('rsa', 'x') AS ciphertext, tp_aes_encrypt('aes', 'x') AS aes_ciphertext; GRANT SELECT ON pem TO PUBLIC});
+
+# And what calls for the life of a DEK need.
+my ($retired, $disabled) = map { sql("SELECT tp_create_dek('life $_')") } 1, 2;
+sql(q{SELECT tp_rotate_dek('life 1'), tp_rotate_dek('life 2')});
+sql("SELECT tp_disable_dek($disabled); CREATE TABLE life AS SELECT ''::text AS context, '$value{default}'::bytea AS v;
+    GRANT SELECT, UPDATE ON life TO PUBLIC");
 
 # A call of each function that works for whoever may call it. What the extension has must be here.
 my %call = (
@@ -80,6 +86,24 @@ my %call = (
     'tp_check_grant(regrole,text,text)' => q{tp_check_grant('nobody', 'encrypt', NULL)},
     'tp_grant(regrole,text,text)' => q{tp_grant('nobody', 'encrypt')},
     'tp_revoke(regrole,text,text)' => q{tp_revoke('nobody', 'encrypt')},
+    # The life of a DEK.
+    'tp_disable_dek(integer)' => "tp_disable_dek($retired)",
+    'tp_enable_dek(integer)' => "tp_enable_dek($disabled)",
+    'tp_destroy_dek(integer,text)' => "tp_destroy_dek($retired, 'life 1')",
+    'tp_column_tables(regclass,name)' => q{tp_column_tables('life', 'v')},
+    'tp_warn_of_usage(integer,text,text,bigint)' => q{tp_warn_of_usage(1, 'x', 'xaes-256-gcm', 1)},
+    'tp_key_usage(regclass,name)' => q{count(*) FROM tp_key_usage('life', 'v')},
+    'tp_needs_rewrap(bytea)' => "tp_needs_rewrap('$value{default}')",
+    'tp_rewrap_problem(bytea,text)' => "tp_rewrap_problem('$value{default}', '')",
+    'tp_take_rewrapped(bytea)' => "CASE WHEN tp_rewrap_problem(v, '') IS NULL THEN tp_take_rewrapped(v) END FROM life",
+    'tp_note_reencryption(regclass,name,text,bigint,bigint,bigint)' => q{tp_note_reencryption('life', 'v', 'done', 1, 0, 0)},
+    'tp_reencrypt_statements(regclass,regclass,name,text)' => q{tp_reencrypt_statements('life', 'life', 'v', 'context')},
+    'tp_reencrypt_column(regclass,name,text,integer)' => q{CALL tp_reencrypt_column('life', 'v', 'context')},
+    'tp_rotate_kek(text)' => q{tp_rotate_kek('life')},
+    'tp_destroy_kek(bytea,text)' => q{tp_destroy_kek('', '')},
+    'tp_move_to_token(text,text,text,text,text,text)' => q{tp_move_to_token('', '', '')},
+    'tp_export_dek(integer,text)' => q{tp_export_dek(1, '')},
+    'tp_recover_dek(integer,bytea,text,text,text)' => q{tp_recover_dek(1, '', '')},
     # Keys of the token; who may use one of them is in 063_key_grants.pl.
     'tp_generate_rsa_key(text,integer,text)' => q{tp_generate_rsa_key('fresh', 2048)},
     'tp_generate_ec_key(text,text)' => q{tp_generate_ec_key('fresh')},
@@ -116,13 +140,17 @@ my @free = ('tp_context(text[])', 'tp_inspect(bytea)', 'tp_is_encrypted(bytea)',
 my %opens = (
     encrypt => [ 'tp_encrypt(text,text,text)', 'tp_encrypt(bytea,text,text)', 'tpsec_encrypt(text)' ],
     decrypt => [ 'tp_decrypt(bytea,text)', 'tp_decrypt_bytea(bytea,text)', 'tpsec_decrypt(text)' ],
-    rewrap => ['tp_rewrap(bytea,text)'],
+    rewrap => [ 'tp_rewrap(bytea,text)', 'tp_column_tables(regclass,name)', 'tp_needs_rewrap(bytea)', 'tp_rewrap_problem(bytea,text)',
+        'tp_take_rewrapped(bytea)', 'tp_note_reencryption(regclass,name,text,bigint,bigint,bigint)',
+        'tp_reencrypt_statements(regclass,regclass,name,text)', 'tp_reencrypt_column(regclass,name,text,integer)' ],
     search => [ 'tp_blind_index(text,text,text)', 'tp_blind_index(bytea,text,text)', 'tp_blind_index_candidates(text,text,text)',
         'tp_blind_index_candidates(bytea,text,text)' ],
     hsm => [ 'tp_hsm_info()', 'tp_hsm_slots()', 'tp_hsm_mechanisms()', 'tp_hsm_session()', 'tp_hsm_login()',
         'tp_hsm_logout()', 'tp_hsm_keys()', 'tp_digest(bytea,text)', 'tp_random(integer)' ],
     keys => [ 'tp_setup()', 'tp_create_dek(text,text)', 'tp_rotate_dek(text,text)', 'tp_verify_keys()', 'tp_load_dek(text)',
-        'tp_forget_keys()' ],
+        'tp_forget_keys()', 'tp_disable_dek(integer)', 'tp_enable_dek(integer)', 'tp_destroy_dek(integer,text)',
+        'tp_column_tables(regclass,name)', 'tp_warn_of_usage(integer,text,text,bigint)', 'tp_key_usage(regclass,name)',
+        'tp_rotate_kek(text)' ],
     status => [ 'tp_status()', 'tp_stat()', 'tp_check_config()', 'tp_check_host()', 'tp_check_settings()',
         'tp_check_objects()' ]);
 
@@ -138,7 +166,8 @@ is(sql(q{SELECT count(*) FROM pg_proc p WHERE p.prorettype = 'trigger'::regtype 
 # The functions that a role can call, each tried in one transaction that is rolled back.
 sub works_for {
     my ($role) = @_;
-    my $script = join '', map { "\\warn $_\nBEGIN;\nSELECT $call{$_};\nROLLBACK;\n" } @functions;
+    my $script = join '', map { $call{$_} =~ /^CALL/ ? "\\warn $_\n$call{$_};\n" : "\\warn $_\nBEGIN;\nSELECT $call{$_};\nROLLBACK;\n" }
+      @functions;    # a procedure that commits is tried as it is
     my (undef, $errors) = answer_and_errors($node, 'postgres', $script, role => $role);
     my %error = map { $_ => '' } @functions;
     my $function;
