@@ -1,7 +1,8 @@
-// What PostgreSQL calls when it loads the library, possibly in the postmaster: settings and callbacks,
-// nothing else.
+// What PostgreSQL calls when it loads the library, possibly in the postmaster: settings, callbacks, and what
+// of OpenSSL is the same for every backend; nothing of PKCS#11.
 #include "pg/module.hpp"
 
+#include "crypto/prepare.hpp"
 #include "pg/backend.hpp"
 #include "pg/catalog.hpp"
 #include "pg/gate.hpp"
@@ -79,6 +80,7 @@ void _PG_init(void) {
   DefineSettings();
   PrepareSharedCache();
   PrepareStatistics();
+  if (preloaded) trustpoint::crypto::Prepare();
   WatchTables();
   WatchTokenTables();
   WatchLog();

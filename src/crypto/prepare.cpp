@@ -1,0 +1,39 @@
+#include "crypto/prepare.hpp"
+
+#include "crypto/gcm.hpp"
+#include "crypto/kdf.hpp"
+#include "crypto/short_gcm.hpp"
+#include "crypto/xaes.hpp"
+
+namespace trustpoint::crypto {
+namespace {
+
+constexpr base::Block<32> kZeros{};
+
+// Keyed, used once and emptied.
+template <class Sealer>
+void Use() {
+  Sealer sealer;
+  std::uint8_t tag[16];
+  sealer.SetKey(kZeros);
+  sealer.Seal(base::Bytes(kZeros).first(12), {}, {}, {}, {}, tag);
+  sealer.Clear();
+}
+
+}  // namespace
+
+void Prepare() noexcept try {
+  base::Block<32> derived;
+  HkdfSha256(kZeros, "", derived);
+  Sha256({});
+  HmacSha256(kZeros, {});
+  XaesDeriver deriver;
+  deriver.SetKey(kZeros);
+  deriver.Derive(base::Bytes(kZeros).first(12), derived);
+  Use<GcmSealer>();
+  Use<ShortGcmSealer>();
+  const GcmOpener opener;
+} catch (...) {  // the process that needs it will say what is wrong
+}
+
+}  // namespace trustpoint::crypto
