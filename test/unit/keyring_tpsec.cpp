@@ -223,7 +223,7 @@ TEST_F(TpsecToken, AnAdoptedDekIsTheSameAndKnownByItsRow) {
     keyring::Kek kek(session, kek_row);
     keyring::DekRow row = MakeRow(9, "default", Purpose::kTpsec);
     const Buffer key(32, 7);
-    keyring::AdoptDek(kek, key, &row);
+    keyring::WrapDek(kek, key, &row);
     EXPECT_EQ(ToHex(keyring::OpenDek(kek, row).tpsec_key()), ToHex(key));
     EXPECT_TRUE(keyring::IsDekOf(row, key));
     EXPECT_FALSE(keyring::IsDekOf(row, Buffer(32, 8)));
