@@ -18,8 +18,15 @@ using pkcs11::Template;
 
 constexpr std::size_t kMostObjects = 64;
 
-bool IsKey(std::optional<CK_ULONG> object_class) {
-  return object_class == CKO_PRIVATE_KEY || object_class == CKO_SECRET_KEY || object_class == CKO_PUBLIC_KEY;
+bool IsKey(Session& session, CK_OBJECT_HANDLE object) {
+  switch (pkcs11::ReadUlong(session, object, CKA_CLASS).value_or(CKO_DATA)) {
+    case CKO_PRIVATE_KEY:
+    case CKO_SECRET_KEY:
+    case CKO_PUBLIC_KEY:
+      return true;
+    default:
+      return false;
+  }
 }
 
 CK_RV WriteValue(Session& session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, base::Bytes value) {
@@ -77,7 +84,7 @@ void RequireFreeLabel(Session& session, std::string_view label, base::Bytes exce
   Template search;
   search.Add(CKA_LABEL, label);
   for (const CK_OBJECT_HANDLE object : pkcs11::Find(session, search, kMostObjects)) {
-    if (!IsKey(pkcs11::ReadUlong(session, object, CKA_CLASS))) continue;
+    if (!IsKey(session, object)) continue;
     const auto id = pkcs11::ReadBytes(session, object, CKA_ID);
     if (!id || id->empty() || !std::ranges::equal(*id, except_id))
       throw Error(ErrorCode::kExists, "the token has a key \"" + std::string(label) + "\" already", {},
@@ -118,7 +125,7 @@ std::size_t DestroyKey(Session& session, base::Bytes id) {
   search.Add(CKA_ID, id);
   std::size_t destroyed = 0;
   for (const CK_OBJECT_HANDLE object : pkcs11::Find(session, search, kMostObjects)) {
-    if (!IsKey(pkcs11::ReadUlong(session, object, CKA_CLASS))) continue;
+    if (!IsKey(session, object)) continue;
     const auto label = pkcs11::ReadBytes(session, object, CKA_LABEL);
     if (label) RefuseKek({}, base::AsText(*label));
     session.MarkSent();

@@ -34,11 +34,17 @@ Matches Search(Session& session, const KeyRef& ref) {
     search.Add(CKA_ID, ref.id);
   Matches matches;
   for (const CK_OBJECT_HANDLE handle : pkcs11::Find(session, search, kMostObjects)) {
-    const auto object_class = pkcs11::ReadUlong(session, handle, CKA_CLASS);
-    if (object_class == CKO_PRIVATE_KEY || object_class == CKO_SECRET_KEY)
-      matches.secrets.push_back(handle);
-    else if (object_class == CKO_PUBLIC_KEY)
-      matches.publics.push_back(handle);
+    switch (pkcs11::ReadUlong(session, handle, CKA_CLASS).value_or(CKO_DATA)) {
+      case CKO_PRIVATE_KEY:
+      case CKO_SECRET_KEY:
+        matches.secrets.push_back(handle);
+        break;
+      case CKO_PUBLIC_KEY:
+        matches.publics.push_back(handle);
+        break;
+      default:  // certificates may have the label too
+        break;
+    }
   }
   return matches;
 }

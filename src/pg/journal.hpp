@@ -15,6 +15,7 @@ struct JournalEntry {
   enum class Kind : std::uint8_t {
     kMade = 1,     // to be destroyed, unless its row is there
     kRenamed = 2,  // to be given the label of its row
+    kDoomed = 3,   // to be destroyed, if it is in the trash
   };
   Kind kind;
   bool aborted;  // the (sub)transaction is known to have aborted, and the undo failed

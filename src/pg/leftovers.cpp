@@ -46,7 +46,7 @@ bool Try(const char* what, Step step) {
     backend.token_keys.Forget();
     connection.Run(Level::kLogin, [&](Session& session) { step(session); });
   });
-  if (done) return true;
+  if (done || failure.code == base::ErrorCode::kNotFound) return true;
   if (failure.code == base::ErrorCode::kTokenUnreachable || failure.code == base::ErrorCode::kNotConfigured)
     Raise(failure);
   ereport(LOG, (errmsg("trustpoint: could not %s", what), errdetail_internal("%s", failure.message)));
@@ -68,31 +68,50 @@ bool Settle(const JournalEntry& entry) {
   }
   TokenKeyRow row;
   const bool has_row = ReadTokenKey(entry.id, &row);
-  if (entry.kind == JournalEntry::Kind::kRenamed) {
-    return !has_row || Try("give a key in the token its label back", [&](Session& session) {
-      hsm::RenameKey(session, hsm::FindKey(session, {row.label, entry.id.view()}), row.label);
-    });
+  switch (entry.kind) {
+    case JournalEntry::Kind::kRenamed:
+      return !has_row || Try("give a key in the token its label back", [&](Session& session) {
+        hsm::RenameKey(session, hsm::FindKey(session, {row.label, entry.id.view()}), row.label);
+      });
+    case JournalEntry::Kind::kDoomed:
+      return !IsTrash(entry.id) || Destroy(entry.id);
+    case JournalEntry::Kind::kMade:
+      if (has_row) return true;
+      if (!Destroy(entry.id)) return false;
+      ereport(LOG, (errmsg("trustpoint: destroyed a key in the token whose transaction did not commit")));
+      return true;
   }
-  if (has_row) return true;
-  if (!Destroy(entry.id)) return false;
-  ereport(LOG, (errmsg("trustpoint: destroyed a key in the token whose transaction did not commit")));
   return true;
+}
+
+// Rows of keys that are gone: nothing in the journal speaks of them any more. A key that other tools have
+// given the same id since is not touched.
+void EmptyTrash(const KeyId* trash, int trashed, const JournalEntry* entries, const bool* settled,
+                int count) {
+  for (int i = 0; i < trashed; ++i) {
+    bool gone = !IsDoomedHere(trash[i]);
+    for (int j = 0; j < count; ++j)
+      if (!settled[j] && entries[j].kind == JournalEntry::Kind::kDoomed && entries[j].id == trash[i])
+        gone = false;
+    if (gone) DeleteTrash(trash[i]);
+  }
 }
 
 }  // namespace
 
 void SettleLeftovers() {
-  int count;
+  // The trash first: a row that is seen had its entry before.
+  int trashed, count;
   int* slots;
+  const KeyId* trash = ReadTrash(&trashed);
   const JournalEntry* entries = JournalRead(&count, &slots);
-  for (int i = 0; i < count; ++i)
-    if (entries[i].database == MyDatabaseId && Settle(entries[i]))
-      (void)JournalRemove(slots[i], entries[i].id);
-
-  const TrashRow* trash = ReadTrash(&count);
-  for (int i = 0; i < count; ++i)
-    if (IsHere(trash[i].token_serial) && !IsDoomedHere(trash[i].id) && Destroy(trash[i].id))
-      DeleteTrash(trash[i].id);
+  auto* settled = static_cast<bool*>(palloc0(static_cast<size_t>(count + 1) * sizeof(bool)));
+  for (int i = 0; i < count; ++i) {
+    if (entries[i].database != MyDatabaseId || !IsHere(entries[i].token_serial)) continue;
+    settled[i] = Settle(entries[i]);
+    if (settled[i]) (void)JournalRemove(slots[i], entries[i].id);
+  }
+  EmptyTrash(trash, trashed, entries, settled, count);
 }
 
 }  // namespace trustpoint::pg

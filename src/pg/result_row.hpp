@@ -9,7 +9,6 @@
 extern "C" {
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/tuplestore.h"
 }
@@ -24,13 +23,8 @@ class ResultRow {
     const std::string_view text = FromUtf8(utf8);
     Add(PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))));
   }
-  // UTF-8 that a token gave: what is none is shown as it can be.
-  void Utf8OrPrintable(const char* utf8) {
-    if (pg_verify_mbstr(PG_UTF8, utf8, static_cast<int>(strlen(utf8)), true))
-      Utf8Text(utf8);
-    else
-      Text(utf8);
-  }
+  // What a token gave, as it can be shown.
+  void TokenText(const char* utf8) { Add(CStringGetTextDatum(ShownFromUtf8(utf8))); }
   // NULL for an empty text.
   void TextOrNull(const char* text) {
     if (text[0] == '\0')

@@ -44,7 +44,7 @@ Datum AttributeList(const hsm::ObjectInfo& object) {
 
 // The ids that nobody may see yet, or any more: of transactions that have not ended, and the destroyed.
 struct Hidden {
-  const TrashRow* trash;
+  const KeyId* trash;
   int trashed;
   const JournalEntry* entries;
   int pending;
@@ -59,8 +59,7 @@ Hidden ReadHidden() {
 }
 
 bool Contains(const Hidden& hidden, const KeyId& id) {
-  return std::any_of(hidden.trash, hidden.trash + hidden.trashed,
-                     [&](const TrashRow& row) { return row.id == id; }) ||
+  return std::find(hidden.trash, hidden.trash + hidden.trashed, id) != hidden.trash + hidden.trashed ||
          std::any_of(hidden.entries, hidden.entries + hidden.pending, [&](const JournalEntry& entry) {
            return entry.kind == JournalEntry::Kind::kMade && entry.id == id;
          });
@@ -74,7 +73,7 @@ void PutKey(FunctionCallInfo fcinfo, const hsm::ObjectInfo& object, const Hidden
   const char* label = has_row ? known.label : object.label.c_str();
   const bool kek = object.kek || IsKeyringLabel(object.label);
   ResultRow row;
-  row.Utf8OrPrintable(label);
+  row.TokenText(label);
   row.Value(CopyBytes(object.id));
   row.Text(object.type.c_str());
   if (object.bits != 0)
@@ -131,7 +130,7 @@ TP_SQL_FUNCTION(tp_key_attributes) {
     ResultRow row;
     row.Text(attribute.object_class.c_str());
     row.Text(attribute.name.c_str());
-    row.Utf8OrPrintable(attribute.value.c_str());
+    row.TokenText(attribute.value.c_str());
     row.Put(fcinfo);
   }
   return Datum{0};

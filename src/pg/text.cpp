@@ -85,6 +85,17 @@ std::string_view FromUtf8(std::string_view utf8) {
   return {converted.data, converted.size};
 }
 
+const char* ShownFromUtf8(const char* utf8) {
+  const int encoding = GetDatabaseEncoding();
+  if (KeepsBytes(encoding) || !IsUtf8(utf8)) return Printable(utf8);
+  const Converted converted = Convert(utf8, PG_UTF8, encoding);
+  if (converted.complete) return Printable(converted.data);
+  char* ascii = pstrdup(utf8);
+  for (char* c = ascii; *c != '\0'; ++c)
+    if ((*c & 0x80) != 0) *c = '?';
+  return Printable(ascii);
+}
+
 text* ReplaceByText(struct varlena* utf8) {
   char* data = VARDATA(utf8);
   const size_t size = VARSIZE(utf8) - VARHDRSZ;

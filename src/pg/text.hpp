@@ -30,6 +30,9 @@ Utf8 ToUtf8(std::string_view text);
 // To the database's encoding; palloc'ed where the encodings differ. For names: raises as ReplaceByText does.
 std::string_view FromUtf8(std::string_view utf8);
 
+// The same for what a token gave, which is shown as it can be: never raises for what has no place there.
+const char* ShownFromUtf8(const char* utf8);
+
 // Makes decrypted UTF-8, a varlena of exactly its size, into text of the database. The bytes are checked, and
 // wiped where the result is another copy or an error: 22021 for bytes that are no text (read them by
 // tp_decrypt_bytea), 22P05 for characters that the database's encoding lacks.

@@ -21,7 +21,7 @@ constexpr AttrNumber kId = 1, kLabel = 2, kType = 3, kCurve = 5, kMode = 7, kBou
                      kTokenSerial = 10;
 }
 namespace trash {
-constexpr AttrNumber kId = 1, kTokenSerial = 3;
+constexpr AttrNumber kId = 1;
 }
 namespace kek {
 constexpr AttrNumber kLabel = 2;
@@ -136,22 +136,19 @@ bool ReadTokenKey(const KeyId& id, TokenKeyRow* row) {
   return found;
 }
 
-TrashRow* ReadTrash(int* count) {
+KeyId* ReadTrash(int* count) {
   int room = 16;
-  auto* rows = static_cast<TrashRow*>(palloc(room * sizeof(TrashRow)));
+  auto* ids = static_cast<KeyId*>(palloc(room * sizeof(KeyId)));
   *count = 0;
   ScanTable(tables.trash, InvalidOid, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
     if (*count == room) {
       room *= 2;
-      rows = static_cast<TrashRow*>(repalloc(rows, room * sizeof(TrashRow)));
+      ids = static_cast<KeyId*>(repalloc(ids, room * sizeof(KeyId)));
     }
-    TrashRow& row = rows[(*count)++];
-    row.id = ToKeyId(base::AsBytes(TextColumn(tuple, descriptor, trash::kId)));
-    if (!CopyText(row.token_serial, TextColumn(tuple, descriptor, trash::kTokenSerial)))
-      RaiseMalformed("tp_token_trash", "token_serial");
+    ids[(*count)++] = ToKeyId(base::AsBytes(TextColumn(tuple, descriptor, trash::kId)));
     return true;
   });
-  return rows;
+  return ids;
 }
 
 bool IsTrash(const KeyId& id) {

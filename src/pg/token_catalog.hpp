@@ -39,12 +39,8 @@ static_assert(std::is_trivially_destructible_v<TokenKeyRow>);
 // How many rows have the label, 2 for more; *row is one of them.
 int ReadTokenKeys(std::string_view label, TokenKeyRow* row);
 bool ReadTokenKey(const KeyId& id, TokenKeyRow* row);
-struct TrashRow {
-  KeyId id;
-  char token_serial[17];
-};
 // The keys that are destroyed, palloc'ed.
-TrashRow* ReadTrash(int* count);
+KeyId* ReadTrash(int* count);
 bool IsTrash(const KeyId& id);
 
 // Whether the label names a key of the keyring: reserved, or in tp_kek.

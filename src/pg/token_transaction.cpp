@@ -26,7 +26,7 @@ struct Change {
   SubTransactionId subtransaction;
   KeyId id;
   std::string token_serial;
-  int slot;               // in the journal: kMade, kRenamed
+  int slot;               // in the journal; -1: a date has none
   const char* attribute;  // kDated
   std::string before;     // what the label or the date was
 };
@@ -97,9 +97,9 @@ const char* Reason(const base::Failure& failure) {
 }
 
 void Undo(const Change& change) {
-  if (change.kind == Change::Kind::kDoomed) return;
   base::Failure failure;
-  const bool done = Try(&failure, change, [&](Session& session) { UndoInToken(session, change); });
+  const bool done = change.kind == Change::Kind::kDoomed ||
+                    Try(&failure, change, [&](Session& session) { UndoInToken(session, change); });
   if (!done)
     ereport(LOG,
             (errmsg("trustpoint: what an aborted transaction did to a key in the token is not undone yet"),
@@ -111,16 +111,16 @@ void Undo(const Change& change) {
 
 void Commit(const Change& change) {
   base::Failure failure;
-  if (change.kind == Change::Kind::kDoomed &&
-      !Try(&failure, change, [&](Session& session) { (void)hsm::DestroyKey(session, change.id.view()); }))
-    ereport(
-        LOG,
-        (errmsg("trustpoint: a destroyed key is still in the token"),
-         errdetail_internal("%s", Reason(failure)),
-         errhint(
-             "It is of no use to anybody; the next function that makes, renames or destroys a key in this "
-             "database destroys it.")));
-  if (change.slot >= 0) (void)JournalRemove(change.slot, change.id);
+  const bool done = change.kind != Change::Kind::kDoomed || Try(&failure, change, [&](Session& session) {
+                      (void)hsm::DestroyKey(session, change.id.view());
+                    });
+  if (!done)
+    ereport(LOG,
+            (errmsg("trustpoint: a destroyed key is still in the token"),
+             errdetail_internal("%s", Reason(failure)),
+             errhint("It is of no use to anybody; the next function that makes, renames or destroys a key in "
+                     "this database destroys it.")));
+  if (done && change.slot >= 0) (void)JournalRemove(change.slot, change.id);
 }
 
 // The session that keys were used in is given back, unless tp_hsm_login() asked to keep it.
@@ -152,7 +152,7 @@ void WillSetDate(const KeyId& id, const char* attribute, std::string_view value)
   Remember(Change::Kind::kDated, id, attribute, value);
 }
 
-void WillDestroyKey(const KeyId& id) { Remember(Change::Kind::kDoomed, id, nullptr, {}); }
+void WillDestroyKey(const KeyId& id) { Journal(JournalEntry::Kind::kDoomed, Change::Kind::kDoomed, id, {}); }
 
 bool IsDoomedHere(const KeyId& id) {
   return changes != nullptr && std::any_of(changes->begin(), changes->end(), [&](const Change& change) {

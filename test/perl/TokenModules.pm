@@ -11,6 +11,9 @@ use TrustpointCluster;
 
 our @EXPORT = qw(modules_here module_cluster start_p11_kit stop_p11_kit p11_kit_client);
 
+my %running;  # servers of p11-kit, in groups of their own: they must not outlive a test that dies
+END { local $?; kill '-KILL', keys %running; }
+
 my $multiarch = '/usr/lib/*-linux-gnu*';
 
 sub first_readable { my ($found) = grep { -r } map { glob } @_; return $found; }
@@ -43,6 +46,7 @@ sub start_p11_kit {
         open(STDERR, '>&', \*STDOUT);
         exec 'p11-kit', 'server', '--foreground', '--provider', softhsm_module(), '-n', $socket, 'pkcs11:token=tp';
     }
+    $running{$pid} = 1;
     for (1 .. 100) { last if -S $socket; usleep(50_000); }
     die 'p11-kit server did not start' unless -S $socket;
     return $pid;
@@ -51,6 +55,7 @@ sub start_p11_kit {
 sub stop_p11_kit {
     my ($pid) = @_;
     kill '-KILL', $pid;
+    delete $running{$pid};
     waitpid $pid, 0;
 }
 

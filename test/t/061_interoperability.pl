@@ -280,12 +280,27 @@ like(try("SELECT $_"), qr/^42710: /, "two keys of one label are an error, never 
 is(sql(q{SELECT tp_verify('pkcs11:id=%b2', 'x', tp_sign('pkcs11:id=%b2', 'x'))}), 't', 'an id tells them apart');
 is(sql(q{SELECT tp_verify('pkcs11:id=%b3', 'x', tp_sign('pkcs11:id=%b2', 'x'))}), 'f', 'and is not mistaken');
 sql(q{SELECT tp_destroy_key('pkcs11:id=%b3')});
+# Another key with the id of a destroyed one is another key.
+pkcs11_tool($node, '--keypairgen', '--key-type', 'EC:prime256v1', '--label', 'same id', '--id', 'b3', '--usage-sign');
+sql(q{SELECT tp_generate_aes_key('passing')});
+is(sql(q{SELECT tp_verify('same id', 'x', tp_sign('same id', 'x'))}), 't', 'a new key of theirs with the id of a destroyed one stays');
 sql(q{SELECT tp_rename_key('foreign', 'named'); SELECT tp_destroy_key('named')});
 unlike(pkcs11_tool($node, '--list-objects', '--type', 'privkey'), qr/foreign|named|destroyed/, 'one of theirs is renamed and destroyed here');
 pkcs11_tool($node, '--delete-object', '--type', $_, '--label', 'theirs') for 'privkey', 'pubkey';
 like(try_sql($node, 'postgres', q{SELECT tp_sign('theirs', 'x')}, role => 'app'), qr/^42704: /, 'a key that other tools destroyed is missed');
 is(sql(q{SELECT tp_destroy_key('theirs')}), '', 'its row goes with tp_destroy_key');
 like(sql(q{SELECT tp_generate_ec_key('theirs')}), qr/^\\x/, 'and its label is free again');
+
+# ---- a database that is not UTF-8
+
+sql(q{CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0});
+set_up($node, 'latin');
+is(try_sql($node, 'latin', q{SELECT tp_generate_ec_key(U&'Schl\00fcssel') IS NOT NULL}), 't', 'LATIN1: a label beyond ASCII');
+is(try_sql($node, 'latin', q{SELECT tp_verify(U&'Schl\00fcssel', 'x', tp_sign(U&'Schl\00fcssel', 'x'))}), 't', 'LATIN1: is found again');
+is(sql(q{SELECT tp_verify('Schlüssel', 'x', tp_sign('Schlüssel', 'x'))}), 't', 'in UTF-8 it is the same label');
+sql(q{SELECT tp_generate_ec_key('€')});
+is(try_sql($node, 'latin', q{SELECT count(*) FROM tp_hsm_keys() WHERE label IN (U&'Schl\00fcssel', '???')}), '2', 'LATIN1: a label that has no place there is shown as it can be');
+is(try_sql($node, 'latin', q{SELECT count(*) > 0 FROM tp_key_attributes('pkcs11:object=%E2%82%AC')}) =~ s/:.*//r, '22P05', 'LATIN1: and cannot be named');
 
 $session->quit;
 $node->stop;
