@@ -6,39 +6,48 @@
 
 namespace trustpoint::keyring {
 
-void Opener::KeyFor(const Dek& dek, const envelope::Value& value) {
+template <class Gcm>
+void Opener::KeyFor(Kept<Gcm>& kept, const Dek& dek, const envelope::Value& value) {
   const bool xaes = value.suite == envelope::Suite::kXaes256Gcm;
-  if (gcm_serial_ == dek.serial() && suite_ == value.suite &&
-      (!xaes || std::equal(prefix_.begin(), prefix_.end(), value.nonce.begin())))
+  if (kept.serial == dek.serial() && kept.suite == value.suite &&
+      (!xaes || std::equal(kept.prefix.begin(), kept.prefix.end(), value.nonce.begin())))
     return;
-  gcm_serial_ = 0;  // until all has worked
+  kept.serial = 0;  // until all has worked
   if (xaes) {
     if (deriver_serial_ != dek.serial()) {
       deriver_serial_ = 0;
       deriver_.SetKey(dek.xaes_key());
       deriver_serial_ = dek.serial();
     }
-    base::Copy(prefix_, value.nonce.first(crypto::kXaesPrefixSize));
+    base::Copy(kept.prefix, value.nonce.first(crypto::kXaesPrefixSize));
     base::Secret derived(crypto::kKeySize);
-    deriver_.Derive(prefix_, derived.bytes());
-    gcm_.SetKey(derived.view());
+    deriver_.Derive(kept.prefix, derived.bytes());
+    kept.gcm.SetKey(derived.view());
   } else {
-    gcm_.SetKey(dek.gcm_key());
+    kept.gcm.SetKey(dek.gcm_key());
   }
-  suite_ = value.suite;
-  gcm_serial_ = dek.serial();
+  kept.suite = value.suite;
+  kept.serial = dek.serial();
+}
+
+template <class Gcm>
+bool Opener::OpenWith(Kept<Gcm>& kept, const Dek& dek, const envelope::Value& value, base::Bytes context,
+                      base::MutableBytes plaintext) {
+  KeyFor(kept, dek, value);
+  return kept.gcm.Open(value.nonce.last(crypto::kGcmNonceSize), envelope::AadHead(value.suite, value.key_id),
+                       context, value.ciphertext, value.tag, plaintext);
 }
 
 bool Opener::Open(const Dek& dek, const envelope::Value& value, base::Bytes context,
                   base::MutableBytes plaintext) {
-  KeyFor(dek, value);
-  return gcm_.Open(value.nonce.last(crypto::kGcmNonceSize), envelope::AadHead(value.suite, value.key_id),
-                   context, value.ciphertext, value.tag, plaintext);
+  return value.ciphertext.size() <= crypto::kShortGcmMax ? OpenWith(short_, dek, value, context, plaintext)
+                                                         : OpenWith(long_, dek, value, context, plaintext);
 }
 
 void Opener::EndTransaction() noexcept {
-  gcm_serial_ = deriver_serial_ = 0;
-  gcm_.Clear();
+  short_.serial = long_.serial = deriver_serial_ = 0;
+  short_.gcm.Clear();
+  long_.gcm.Clear();
   deriver_.Clear();
 }
 

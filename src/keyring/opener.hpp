@@ -6,6 +6,7 @@
 
 #include "base/bytes.hpp"
 #include "crypto/gcm.hpp"
+#include "crypto/short_gcm.hpp"
 #include "crypto/xaes.hpp"
 #include "envelope/value.hpp"
 #include "keyring/subkeys.hpp"
@@ -22,14 +23,25 @@ class Opener {
   void EndTransaction() noexcept;
 
  private:
-  void KeyFor(const Dek& dek, const envelope::Value& value);
+  // A context, and what it is keyed with.
+  template <class Gcm>
+  struct Kept {
+    Gcm gcm;
+    std::uint64_t serial = 0;  // of the DEK; 0: none
+    envelope::Suite suite = envelope::Suite::kXaes256Gcm;
+    base::Block<crypto::kXaesPrefixSize> prefix{};
+  };
 
-  crypto::GcmOpener gcm_;
+  template <class Gcm>
+  bool OpenWith(Kept<Gcm>& kept, const Dek& dek, const envelope::Value& value, base::Bytes context,
+                base::MutableBytes plaintext);
+  template <class Gcm>
+  void KeyFor(Kept<Gcm>& kept, const Dek& dek, const envelope::Value& value);
+
+  Kept<crypto::GcmOpener> long_;
+  Kept<crypto::ShortGcmOpener> short_;
   crypto::XaesDeriver deriver_;
-  std::uint64_t deriver_serial_ = 0;  // the DEK of each; 0: none
-  std::uint64_t gcm_serial_ = 0;
-  envelope::Suite suite_ = envelope::Suite::kXaes256Gcm;
-  base::Block<crypto::kXaesPrefixSize> prefix_{};
+  std::uint64_t deriver_serial_ = 0;
 };
 
 }  // namespace trustpoint::keyring

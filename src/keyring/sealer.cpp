@@ -16,19 +16,31 @@ void Increment(base::MutableBytes counter) {
 
 void Sealer::Begin(const Dek& dek, envelope::Suite suite) {
   dek_serial_ = 0;  // until all has worked
-  const base::MutableBytes nonce = base::MutableBytes(nonce_).first(envelope::NonceSize(suite));
-  crypto::Random(nonce);
-  if (suite == envelope::Suite::kXaes256Gcm) {
-    base::Secret derived(crypto::kKeySize);
-    deriver_.SetKey(dek.xaes_key());
-    deriver_.Derive(nonce.first(crypto::kXaesPrefixSize), derived.bytes());
-    gcm_.SetKey(derived.view());
-  } else {
-    gcm_.SetKey(dek.gcm_key());
-  }
+  short_.Clear();
+  long_.Clear();
+  crypto::Random(base::MutableBytes(nonce_).first(envelope::NonceSize(suite)));
+  if (suite == envelope::Suite::kXaes256Gcm) deriver_.SetKey(dek.xaes_key());
   suite_ = suite;
   values_ = bytes_ = 0;
   dek_serial_ = dek.serial();
+}
+
+template <class Gcm>
+void Sealer::SealWith(Gcm& gcm, const Dek& dek, std::uint32_t key_id, base::Bytes context,
+                      base::Bytes plaintext, base::MutableBytes stored) {
+  const base::MutableBytes nonce = base::MutableBytes(nonce_).first(envelope::NonceSize(suite_));
+  if (!gcm.keyed() && suite_ == envelope::Suite::kXaes256Gcm) {
+    base::Secret derived(crypto::kKeySize);
+    deriver_.Derive(nonce.first(crypto::kXaesPrefixSize), derived.bytes());
+    gcm.SetKey(derived.view());
+  } else if (!gcm.keyed()) {
+    gcm.SetKey(dek.gcm_key());
+  }
+  const base::MutableBytes counter = nonce.last(crypto::kGcmNonceSize);
+  Increment(counter);
+  const envelope::ValueSlots slots = envelope::Lay(suite_, key_id, stored);
+  base::Copy(slots.nonce, nonce);
+  gcm.Seal(counter, envelope::AadHead(suite_, key_id), context, plaintext, slots.ciphertext, slots.tag);
 }
 
 void Sealer::Seal(const Dek& dek, envelope::Suite suite, std::uint32_t key_id, base::Bytes context,
@@ -36,20 +48,18 @@ void Sealer::Seal(const Dek& dek, envelope::Suite suite, std::uint32_t key_id, b
   if (dek_serial_ != dek.serial() || suite_ != suite || values_ >= kMaxValues ||
       bytes_ + plaintext.size() > kMaxBytes)
     Begin(dek, suite);
-  const base::MutableBytes nonce = base::MutableBytes(nonce_).first(envelope::NonceSize(suite));
-  const base::MutableBytes counter = nonce.last(crypto::kGcmNonceSize);
-  Increment(counter);
   ++values_;
   bytes_ += plaintext.size();
-
-  const envelope::ValueSlots slots = envelope::Lay(suite, key_id, stored);
-  base::Copy(slots.nonce, nonce);
-  gcm_.Seal(counter, envelope::AadHead(suite, key_id), context, plaintext, slots.ciphertext, slots.tag);
+  if (plaintext.size() <= crypto::kShortGcmMax)
+    SealWith(short_, dek, key_id, context, plaintext, stored);
+  else
+    SealWith(long_, dek, key_id, context, plaintext, stored);
 }
 
 void Sealer::EndTransaction() noexcept {
   dek_serial_ = 0;
-  gcm_.Clear();
+  short_.Clear();
+  long_.Clear();
   deriver_.Clear();
   base::Wipe(nonce_);
 }

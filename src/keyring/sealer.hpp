@@ -8,6 +8,7 @@
 
 #include "base/bytes.hpp"
 #include "crypto/gcm.hpp"
+#include "crypto/short_gcm.hpp"
 #include "crypto/xaes.hpp"
 #include "envelope/value.hpp"
 #include "keyring/subkeys.hpp"
@@ -26,12 +27,17 @@ class Sealer {
 
  private:
   void Begin(const Dek& dek, envelope::Suite suite);
+  template <class Gcm>
+  void SealWith(Gcm& gcm, const Dek& dek, std::uint32_t key_id, base::Bytes context, base::Bytes plaintext,
+                base::MutableBytes stored);
 
   // A prefix is renewed long before the bounds of AES-256-GCM under one derived key.
   static constexpr std::uint64_t kMaxValues = std::uint64_t{1} << 20;
   static constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 36;
 
-  crypto::GcmSealer gcm_;
+  // Both encrypt under one key, each keyed at its first use, and count with one counter.
+  crypto::GcmSealer long_;
+  crypto::ShortGcmSealer short_;
   crypto::XaesDeriver deriver_;
   std::uint64_t dek_serial_ = 0;  // 0: none
   envelope::Suite suite_ = envelope::Suite::kXaes256Gcm;

@@ -25,10 +25,14 @@ base::Block<32> CheckValue(base::Bytes dek, const Binding& binding) {
   return crypto::HmacSha256(key.view(), {binding});
 }
 
+Dek::Dek(base::Secret keys) : keys_(std::move(keys)), serial_(NextSerial()) {}
+
+Dek Dek::FromKeys(base::Bytes keys) { return Dek(base::Secret(keys)); }
+
 Dek::Dek(envelope::Purpose purpose, base::Bytes dek) : serial_(NextSerial()) {
   switch (purpose) {
     case envelope::Purpose::kData:
-      keys_ = base::Secret(64);
+      keys_ = base::Secret(kMaxKeysSize);
       crypto::HkdfSha256(dek, "trustpoint data xaes-256-gcm v1", keys_.bytes().subspan(0, 32));
       crypto::HkdfSha256(dek, "trustpoint data aes-256-gcm v1", keys_.bytes().subspan(32, 32));
       break;

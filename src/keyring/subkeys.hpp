@@ -1,6 +1,8 @@
 // What is derived from a DEK: one subkey for each use, and the value that proves the DEK before any use.
 #pragma once
 
+#include <utility>
+
 #include "base/bytes.hpp"
 #include "base/secret.hpp"
 #include "crypto/kdf.hpp"
@@ -21,6 +23,11 @@ base::Block<32> CheckValue(base::Bytes dek, const Binding& binding);
 class Dek {
  public:
   Dek(envelope::Purpose purpose, base::Bytes dek);
+  // The same keys once more: keys() of another one.
+  static Dek FromKeys(base::Bytes keys);
+
+  static constexpr std::size_t kMaxKeysSize = 64;
+  base::Bytes keys() const { return keys_.view(); }
 
   base::Bytes xaes_key() const { return keys_.view().subspan(0, 32); }
   base::Bytes gcm_key() const { return keys_.view().subspan(32, 32); }
@@ -31,6 +38,8 @@ class Dek {
   std::uint64_t serial() const { return serial_; }
 
  private:
+  explicit Dek(base::Secret keys);
+
   base::Secret keys_;
   std::uint64_t serial_;
 };

@@ -31,6 +31,7 @@ struct Backend {
   bool hold_session = false;  // keys of the token were used: the session stays until the transaction ends
 
   keyring::DekCache deks;
+  base::Secret shared_keys;            // on their way from the shared cache
   std::string unknown_kek_attributes;  // of the KEK that was used last
   keyring::Sealer sealer;
   keyring::Opener opener;

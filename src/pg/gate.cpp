@@ -17,19 +17,37 @@ extern "C" {
 namespace trustpoint::pg {
 namespace {
 
-constexpr char kGateFile[] = "trustpoint.gate";  // the working directory is the data directory
+// A file in the data directory, which is the working directory. Opened once per process: a flock belongs to
+// the open file, so it must not be inherited or shared.
+struct FileLock {
+  const char* const path;
+  int descriptor = -1;
+  pid_t owner = 0;
+};
 
-// Opened once per process: a flock belongs to the open file, so it must not be inherited or shared.
-int GateDescriptor() {
-  static int descriptor = -1;
-  static pid_t owner = 0;
-  if (descriptor >= 0 && owner == getpid()) return descriptor;
-  descriptor = open(kGateFile, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (descriptor < 0)
+FileLock start_gate = {"trustpoint.gate"};
+FileLock turn = {"trustpoint.turn"};
+bool has_turn = false;
+
+int Descriptor(FileLock* lock) {
+  if (lock->descriptor >= 0 && lock->owner == getpid()) return lock->descriptor;
+  lock->descriptor = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock->descriptor < 0)
     ereport(ERROR,
-            (errcode_for_file_access(), errmsg("could not open the start gate \"%s\": %m", kGateFile)));
-  owner = getpid();
-  return descriptor;
+            (errcode_for_file_access(), errmsg("could not open the lock file \"%s\": %m", lock->path)));
+  lock->owner = getpid();
+  return lock->descriptor;
+}
+
+void Take(FileLock* lock) {
+  const int descriptor = Descriptor(lock);
+  long wait = 1;
+  while (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR)
+      ereport(ERROR, (errcode_for_file_access(), errmsg("could not lock \"%s\": %m", lock->path)));
+    Pause(wait);
+    wait = std::min(wait + 1, 8L);
+  }
 }
 
 }  // namespace
@@ -41,18 +59,17 @@ void Pause(long milliseconds) {
   CHECK_FOR_INTERRUPTS();
 }
 
-void TakeGate() {
-  const int descriptor = GateDescriptor();
-  long wait = 1;
-  while (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR)
-      ereport(ERROR,
-              (errcode_for_file_access(), errmsg("could not lock the start gate \"%s\": %m", kGateFile)));
-    Pause(wait);
-    wait = std::min(wait + 1, 8L);
-  }
+void TakeGate() { Take(&start_gate); }
+void DropGate() { flock(start_gate.descriptor, LOCK_UN); }
+
+void TakeTurn() {
+  Take(&turn);
+  has_turn = true;
 }
 
-void DropGate() { flock(GateDescriptor(), LOCK_UN); }
+void DropTurn() {
+  if (has_turn) flock(turn.descriptor, LOCK_UN);
+  has_turn = false;
+}
 
 }  // namespace trustpoint::pg

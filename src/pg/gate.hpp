@@ -12,6 +12,11 @@ namespace trustpoint::pg {
 void TakeGate();
 void DropGate();
 
+// The turn to unwrap a DEK: one backend at a time where the others then find it in the shared cache. Unlike
+// the gate it is kept over whatever may ereport, so the end of a transaction drops it too.
+void TakeTurn();
+void DropTurn();
+
 // Waits, for the token or the gate, as the latch allows: cancel, time-outs and shutdown end it by ereport.
 void Pause(long milliseconds);
 

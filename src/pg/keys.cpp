@@ -5,7 +5,9 @@
 #include "keyring/dek.hpp"
 #include "pg/audit.hpp"
 #include "pg/catalog.hpp"
+#include "pg/gate.hpp"
 #include "pg/settings.hpp"
+#include "pg/shared_cache.hpp"
 #include "pg/token.hpp"
 
 extern "C" {
@@ -37,6 +39,8 @@ void RereadRows(Backend& backend) {
     const std::uint32_t id = backend.stale_deks[i];
     DekRow row;
     const bool found = ReadDek(id, &row);
+    // On a standby nobody else tells the shared cache that a key is gone.
+    if (!found || !keyring::IsUsable(row.state)) ForgetSharedDek(backend.deks.RowOf(id));
     Run([&] {
       if (found)
         backend.deks.Update(row);
@@ -84,8 +88,7 @@ void CheckCapability(CachedDek* entry, Capability capability) {
   entry->allowed_role[index] = role;
 }
 
-void Open(CachedDek* entry) {
-  if (entry->dek) return;
+void UnwrapOnToken(CachedDek* entry) {
   const DekRow& row = entry->row;
   const keyring::KekRow kek_row = KekOf(row);
   RunOnToken(pkcs11::Level::kLogin, Gate::kForStart, [&](pkcs11::Connection& connection) {
@@ -97,6 +100,21 @@ void Open(CachedDek* entry) {
   });
   entry->opened_at = Now();
   AuditKey("open_dek", row.name, row.id);
+}
+
+void Open(CachedDek* entry) {
+  if (entry->dek || TakeSharedDek(entry)) return;
+  if (!SharedCacheIsOn()) {
+    UnwrapOnToken(entry);
+    return;
+  }
+  // Many that start at once make one login between them.
+  TakeTurn();
+  if (!TakeSharedDek(entry)) {
+    UnwrapOnToken(entry);
+    OfferSharedDek(*entry);
+  }
+  DropTurn();
 }
 
 [[noreturn]] void RaiseUnusable(const DekRow& row) {

@@ -2,9 +2,11 @@
 // nothing else.
 #include "pg/backend.hpp"
 #include "pg/catalog.hpp"
+#include "pg/gate.hpp"
 #include "pg/keys.hpp"
 #include "pg/postgres.hpp"
 #include "pg/settings.hpp"
+#include "pg/shared_cache.hpp"
 #include "pg/token_catalog.hpp"
 #include "pg/token_transaction.hpp"
 
@@ -34,6 +36,8 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
       return;
   }
   ForgetEncryptionLock();
+  DropTurn();
+  SettleSharedDeks();
   if (Backend* backend = ExistingBackend()) {
     backend->sealer.EndTransaction();
     backend->opener.EndTransaction();
@@ -42,12 +46,14 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
   }
 }
 
-// An aborted subtransaction lets go of the locks that it took.
+// An aborted subtransaction lets go of the locks that it took, and an error may have come while it had the
+// turn.
 extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionId subtransaction,
                                              SubTransactionId parent, void*) {
   EndTokenSubtransaction(event, subtransaction, parent);
   if (event != SUBXACT_EVENT_ABORT_SUB) return;
   ForgetEncryptionLock();
+  DropTurn();
   if (Backend* backend = ExistingBackend()) {
     backend->rewrapped.Clear();
     backend->StopMoving();
@@ -60,6 +66,7 @@ extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionI
 void _PG_init(void) {
   using namespace trustpoint::pg;
   DefineSettings();
+  PrepareSharedCache();
   WatchTables();
   WatchTokenTables();
   RegisterXactCallback(TrustpointTransactionEnds, nullptr);

@@ -24,6 +24,7 @@ char* recovery_key_sha256;
 int cipher;
 int dek_cache_ttl;
 int audit;
+bool shared_dek_cache;
 
 const config_enum_entry kCiphers[] = {{"xaes-256-gcm", static_cast<int>(envelope::Suite::kXaes256Gcm), false},
                                       {"aes-256-gcm", static_cast<int>(envelope::Suite::kAes256Gcm), false},
@@ -90,6 +91,12 @@ void DefineSettings() {
   DefineCustomEnumVariable("trustpoint.audit", "Which uses of keys are written to the server log.", nullptr,
                            &audit, static_cast<int>(Audit::kKeys), kAudits, PGC_SUSET, 0, nullptr, nullptr,
                            nullptr);
+  // Defined in any case: a line in postgresql.conf would be an error without preloading.
+  DefineCustomBoolVariable("trustpoint.shared_dek_cache",
+                           "Whether a backend takes DEKs that another has unwrapped already.",
+                           "Needs trustpoint in shared_preload_libraries.", &shared_dek_cache, true,
+                           process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, 0,
+                           nullptr, nullptr, nullptr);
 #if PG_VERSION_NUM >= 150000
   MarkGUCPrefixReserved("trustpoint");
 #else
@@ -99,6 +106,7 @@ void DefineSettings() {
 
 envelope::Suite CurrentSuite() { return static_cast<envelope::Suite>(cipher); }
 int DekCacheTtl() { return dek_cache_ttl; }
+bool SharedDekCache() { return shared_dek_cache; }
 Audit AuditLevel() { return static_cast<Audit>(audit); }
 const char* KekLabel() { return kek_label; }
 const char* SoPinFile() { return so_pin_file; }

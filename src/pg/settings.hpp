@@ -12,6 +12,7 @@ void DefineSettings();  // from _PG_init
 
 envelope::Suite CurrentSuite();  // trustpoint.cipher
 int DekCacheTtl();               // seconds; 0: no bound
+bool SharedDekCache();
 Audit AuditLevel();
 const char* KekLabel();
 const char* SoPinFile();

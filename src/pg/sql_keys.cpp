@@ -9,6 +9,7 @@
 #include "pg/keys.hpp"
 #include "pg/result_row.hpp"
 #include "pg/settings.hpp"
+#include "pg/shared_cache.hpp"
 #include "pg/sql_arguments.hpp"
 #include "pg/store.hpp"
 #include "pg/token.hpp"
@@ -209,6 +210,7 @@ TP_SQL_FUNCTION(tp_load_dek) {
 
 // tp_forget_keys() RETURNS int
 TP_SQL_FUNCTION(tp_forget_keys) {
+  ForgetSharedDeks();
   Backend* backend = ExistingBackend();
   if (backend == nullptr) PG_RETURN_INT32(0);
   backend->sealer.EndTransaction();
@@ -226,6 +228,7 @@ TP_SQL_FUNCTION(tp_keys_changed) {
             (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("tp_keys_changed is a trigger")));
   auto* trigger = reinterpret_cast<TriggerData*>(fcinfo->context);
   CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
+  MarkSharedDeksOutdated();
   return PointerGetDatum(nullptr);  // an AFTER trigger
 }
 

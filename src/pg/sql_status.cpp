@@ -4,6 +4,7 @@
 #include "pg/postgres.hpp"
 #include "pg/result_row.hpp"
 #include "pg/settings.hpp"
+#include "pg/shared_cache.hpp"
 
 extern "C" {
 #include "utils/guc.h"
@@ -29,6 +30,12 @@ TP_SQL_FUNCTION(tp_status) {
   row.Bool(memory.locked);
   row.Text(envelope::SuiteName(CurrentSuite()));
   row.TextOrNull(backend.unknown_kek_attributes.c_str());
+  const SharedCacheStatus shared = SharedCache();
+  row.Bool(shared.on);
+  row.Int(shared.deks);
+  row.Bigint(shared.hits);
+  row.Bigint(shared.misses);
+  row.Bool(shared.locked);
   return row.Composite(fcinfo);
 }
 

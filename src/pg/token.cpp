@@ -38,6 +38,13 @@ bool ContainUnkillable(Failure* failure, Body&& body) {
   return done;
 }
 
+void TellOfMendedFiles(int count) {
+  if (count == 0) return;
+  ereport(LOG_SERVER_ONLY,
+          (errmsg("SoftHSM had left %d token file(s) empty, which trustpoint restored from its copy", count),
+           errdetail("A process was killed while it logged in."), errhidestmt(true), errhidecontext(true)));
+}
+
 }  // namespace
 
 bool internal::TryUntilDone(pkcs11::Level level, Gate gate, Call call, void* body, Failure* failure) {
@@ -52,6 +59,7 @@ bool internal::TryUntilDone(pkcs11::Level level, Gate gate, Call call, void* bod
     TakeGate();
     const bool done = ContainUnkillable(failure, [&] { connection.Start(level); });
     DropGate();
+    TellOfMendedFiles(connection.TakeMendedFiles());
     return done;
   };
   const auto work = [&] {

@@ -99,6 +99,9 @@ class Connection {
     return epoch_;
   }  // grows whenever handles die: by a start, a logout, a stale handle
   const TokenInfo& token() const noexcept { return token_; }
+  // How many files of SoftHSM tokens were found empty and put back since it was last asked: see
+  // softhsm_files.hpp.
+  int TakeMendedFiles() noexcept { return std::exchange(mended_files_, 0); }
   // The module; Level kModule must have been reached.
   Module& module() { return *module_; }
 
@@ -160,9 +163,10 @@ class Connection {
   bool reinitialize_ = false;  // the module has lost the token
   bool fresh_ = false;         // initialised within this operation
   bool running_ = false;
-  bool logged_in_ = false;                // by this connection's own C_Login
-  bool shows_login_ = false;              // C_GetSessionInfo told of the login when it was new
-  bool seen_ = false;                     // this configuration's token was there before
+  bool logged_in_ = false;    // by this connection's own C_Login
+  bool shows_login_ = false;  // C_GetSessionInfo told of the login when it was new
+  bool seen_ = false;         // this configuration's token was there before
+  int mended_files_ = 0;
   std::optional<FileIdentity> pin_file_;  // of the last login since C_Initialize
 };
 

@@ -8,6 +8,7 @@
 #include "pkcs11/connection.hpp"
 #include "pkcs11/retry.hpp"
 #include "pkcs11/rv.hpp"
+#include "pkcs11/softhsm_files.hpp"
 
 namespace trustpoint::pkcs11 {
 namespace {
@@ -60,6 +61,8 @@ void Connection::Advance(Level level) {
 void Connection::InitializeModule() {
   DropSessions();  // also those that a fork copied
   module_->Finalize();
+  module_->ApplyEnvironment();
+  mended_files_ += MendSoftHsmFiles(config_.module);
   module_->Initialize(config_.init_args);
   reinitialize_ = false;
   fresh_ = true;

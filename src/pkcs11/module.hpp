@@ -29,6 +29,8 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
+  // What the module reads of the environment, as the configuration has it. Initialize does it too.
+  void ApplyEnvironment() { environment_.Apply(); }
   // C_Initialize with CKF_OS_LOCKING_OK. A module that somebody else initialised in this process is used, and
   // never finalised by us.
   void Initialize(const std::string& init_args);

@@ -28,6 +28,15 @@ void CheckTarget(const TokenInfo& token, const std::string& label, bool force) {
                 "Use the token's own tools.");
 }
 
+// The token in the slot, or kNotFound: modules answer a slot that is not theirs each in its own way.
+TokenInfo TokenIn(Module& module, CK_SLOT_ID slot) {
+  const std::vector<TokenInfo> slots = ListSlots(module);
+  if (std::none_of(slots.begin(), slots.end(), [&](const TokenInfo& info) { return info.slot == slot; }))
+    throw Error(ErrorCode::kNotFound, "the module has no slot " + std::to_string(slot), {},
+                "tp_hsm_slots() lists them.");
+  return ReadToken(module, slot);
+}
+
 void SetUserPin(Module& module, CK_SLOT_ID slot, const Pin& so_pin, const Pin& pin) {
   Session session(module, slot);
   CK_FUNCTION_LIST* api = session.api();
@@ -41,7 +50,7 @@ void SetUserPin(Module& module, CK_SLOT_ID slot, const Pin& so_pin, const Pin& p
 
 TokenInfo InitToken(Module& module, CK_SLOT_ID slot, const std::string& label, const Pin& so_pin,
                     const Pin& pin, bool force) {
-  const TokenInfo before = ReadToken(module, slot);
+  const TokenInfo before = TokenIn(module, slot);
   CheckTarget(before, label, force);
   CheckPinLength(before, so_pin, "trustpoint.so_pin_file");
   CheckPinLength(before, pin, "trustpoint.pin_file");

@@ -8,6 +8,7 @@
 
 #include "crypto/gcm.hpp"
 #include "crypto/kdf.hpp"
+#include "crypto/short_gcm.hpp"
 #include "crypto/xaes.hpp"
 
 namespace trustpoint::crypto {
@@ -54,13 +55,14 @@ void BareSeal(benchmark::State& state) {
   }
 }
 
-void SealerSeal(benchmark::State& state, bool with_context) {
-  GcmSealer sealer;
+template <class Sealer, bool kWithContext>
+void SealerSeal(benchmark::State& state) {
+  Sealer sealer;
   sealer.SetKey(kKey);
   Buffer nonce(kGcmNonceSize), in(static_cast<std::size_t>(state.range(0))), out(in.size()), tag(kTagSize);
   for (auto _ : state) {
     ++nonce[0];
-    sealer.Seal(nonce, kAad, with_context ? base::Bytes(kContext) : base::Bytes(), in, out, tag);
+    sealer.Seal(nonce, kAad, kWithContext ? base::Bytes(kContext) : base::Bytes(), in, out, tag);
     benchmark::DoNotOptimize(out.data());
   }
 }
@@ -82,14 +84,15 @@ void BareOpen(benchmark::State& state) {
   }
 }
 
-void OpenerOpen(benchmark::State& state, bool with_context) {
-  const base::Bytes context = with_context ? base::Bytes(kContext) : base::Bytes();
+template <class Opener, bool kWithContext>
+void OpenerOpen(benchmark::State& state) {
+  const base::Bytes context = kWithContext ? base::Bytes(kContext) : base::Bytes();
   const Buffer nonce(kGcmNonceSize);
   Buffer out(static_cast<std::size_t>(state.range(0))), in(out.size()), tag(kTagSize);
   GcmSealer sealer;
   sealer.SetKey(kKey);
   sealer.Seal(nonce, kAad, context, out, in, tag);
-  GcmOpener opener;
+  Opener opener;
   opener.SetKey(kKey);
   for (auto _ : state) {
     if (!opener.Open(nonce, kAad, context, in, tag, out)) state.SkipWithError("not authentic");
@@ -98,20 +101,31 @@ void OpenerOpen(benchmark::State& state, bool with_context) {
 }
 
 void Sizes(benchmark::internal::Benchmark* benchmark) {
-  for (const int size : {16, 64, 1024, 1 << 20}) benchmark->Arg(size);
+  for (const int size : {16, 64, 128, 1024, 1 << 20}) benchmark->Arg(size);
+}
+void ShortSizes(benchmark::internal::Benchmark* benchmark) {
+  for (const int size : {16, 64, 128}) benchmark->Arg(size);
 }
 BENCHMARK(BareSeal)->Apply(Sizes);
-BENCHMARK_CAPTURE(SealerSeal, NoContext, false)->Apply(Sizes);
-BENCHMARK_CAPTURE(SealerSeal, Context24, true)->Apply(Sizes);
+BENCHMARK_TEMPLATE(SealerSeal, GcmSealer, false)->Apply(Sizes);
+BENCHMARK_TEMPLATE(SealerSeal, GcmSealer, true)->Apply(Sizes);
+BENCHMARK_TEMPLATE(SealerSeal, ShortGcmSealer, true)->Apply(ShortSizes);
 BENCHMARK(BareOpen)->Apply(Sizes);
-BENCHMARK_CAPTURE(OpenerOpen, NoContext, false)->Apply(Sizes);
-BENCHMARK_CAPTURE(OpenerOpen, Context24, true)->Apply(Sizes);
+BENCHMARK_TEMPLATE(OpenerOpen, GcmOpener, false)->Apply(Sizes);
+BENCHMARK_TEMPLATE(OpenerOpen, GcmOpener, true)->Apply(Sizes);
+BENCHMARK_TEMPLATE(OpenerOpen, ShortGcmOpener, true)->Apply(ShortSizes);
 
 void GcmSetKey(benchmark::State& state) {
   GcmSealer sealer;
   for (auto _ : state) sealer.SetKey(kKey);
 }
 BENCHMARK(GcmSetKey);
+
+void ShortGcmSetKey(benchmark::State& state) {
+  ShortGcmSealer sealer;
+  for (auto _ : state) sealer.SetKey(kKey);
+}
+BENCHMARK(ShortGcmSetKey);
 
 void XaesSetKey(benchmark::State& state) {
   XaesDeriver deriver;

@@ -46,7 +46,9 @@ sub storm {
 
 for my $preload ('', 'trustpoint') {
     my $name = $preload eq '' ? 'plain' : 'preloaded';
-    my $node = new_cluster($name, conf => "shared_preload_libraries = '$preload'\n");
+    # Without the shared cache, so that every backend logs in: 100_shared_cache.pl has it.
+    my $node = new_cluster($name,
+        conf => "shared_preload_libraries = '$preload'\ntrustpoint.shared_dek_cache = off\n");
     set_up($node);
     $node->safe_psql('postgres', q{CREATE TABLE secret AS SELECT id, tp_encrypt('secret ' || id) AS value
         FROM generate_series(1, 10) id});

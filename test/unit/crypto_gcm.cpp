@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "crypto/gcm.hpp"
+#include "crypto/short_gcm.hpp"
 #include "unit/vector_file.hpp"
 
 namespace trustpoint::crypto {
@@ -23,7 +24,7 @@ struct Sealed {
   bool operator==(const Sealed&) const = default;
 };
 
-Sealed Seal(GcmSealer& sealer, base::Bytes head, base::Bytes tail, base::Bytes plaintext) {
+Sealed Seal(auto& sealer, base::Bytes head, base::Bytes tail, base::Bytes plaintext) {
   Sealed sealed{Buffer(plaintext.size()), Buffer(kTagSize)};
   sealer.Seal(kNonce, head, tail, plaintext, sealed.ciphertext, sealed.tag);
   return sealed;
@@ -43,6 +44,61 @@ base::ErrorCode CodeOf(auto&& body) {
   }
   ADD_FAILURE() << "nothing was thrown";
   return {};
+}
+
+// The way for short texts must be the same AES-256-GCM, byte for byte, in both directions.
+TEST(Gcm, ShortTextsAreSealedAndOpenedAsAllOthers) {
+  GcmOpener opener;
+  ShortGcmSealer short_sealer;
+  ShortGcmOpener short_opener;
+  opener.SetKey(kKey);
+  short_sealer.SetKey(kKey);
+  short_opener.SetKey(kKey);
+  for (std::size_t size = 0; size <= kShortGcmMax; ++size)
+    for (const std::size_t aad : {0U, 1U, 8U, 16U, 29U, 300U}) {
+      Buffer plaintext(size);
+      for (std::size_t i = 0; i < size; ++i) plaintext[i] = static_cast<std::uint8_t>(i * 7 + 1);
+      const Buffer tail(aad, 'a');
+      const Sealed expected = Seal(base::AsBytes("head"), tail, plaintext);
+      Sealed sealed{Buffer(size), Buffer(kTagSize)};
+      short_sealer.Seal(kNonce, base::AsBytes("head"), tail, plaintext, sealed.ciphertext, sealed.tag);
+      ASSERT_EQ(sealed, expected) << size << " " << aad;
+      Buffer opened(size);
+      ASSERT_TRUE(
+          short_opener.Open(kNonce, base::AsBytes("head"), tail, sealed.ciphertext, sealed.tag, opened));
+      ASSERT_EQ(opened, plaintext);
+      Buffer in_place = plaintext;
+      short_sealer.Seal(kNonce, base::AsBytes("head"), tail, in_place, in_place, sealed.tag);
+      ASSERT_EQ(in_place, expected.ciphertext);
+    }
+}
+
+TEST(Gcm, AFailedOpenOfAShortTextWipesTheOutput) {
+  ShortGcmOpener opener;
+  opener.SetKey(kKey);
+  for (const std::size_t size : {0U, 1U, 16U, 100U, 128U}) {
+    const Buffer plaintext(size, 'p');
+    Sealed sealed = Seal(base::AsBytes("head"), {}, plaintext);
+    const auto open = [&](std::string_view head) {
+      Buffer opened(size, 'x');
+      const bool authentic =
+          opener.Open(kNonce, base::AsBytes(head), {}, sealed.ciphertext, sealed.tag, opened);
+      EXPECT_EQ(opened, authentic ? plaintext : Buffer(size));
+      return authentic;
+    };
+    EXPECT_FALSE(open("other"));
+    for (std::size_t bit = 0; bit < 8 * size; ++bit) {
+      sealed.ciphertext[bit / 8] ^= static_cast<std::uint8_t>(1U << bit % 8);
+      EXPECT_FALSE(open("head"));
+      sealed.ciphertext[bit / 8] ^= static_cast<std::uint8_t>(1U << bit % 8);
+    }
+    for (std::size_t bit = 0; bit < 8 * kTagSize; ++bit) {
+      sealed.tag[bit / 8] ^= static_cast<std::uint8_t>(1U << bit % 8);
+      EXPECT_FALSE(open("head"));
+      sealed.tag[bit / 8] ^= static_cast<std::uint8_t>(1U << bit % 8);
+    }
+    EXPECT_TRUE(open("head"));
+  }
 }
 
 TEST(Gcm, OpensWhatWasSealed) {
@@ -110,17 +166,27 @@ TEST(Gcm, AFailedOpenWipesTheOutputAndLeavesTheContextUsable) {
   EXPECT_EQ(opened, plaintext);
 }
 
-TEST(Gcm, ContextWithoutAKeyThrows) {
-  GcmSealer sealer;
-  GcmOpener opener;
+template <class Sealer, class Opener>
+struct Ways {
+  using GcmSealer = Sealer;
+  using GcmOpener = Opener;
+};
+template <class Way>
+class GcmKeys : public ::testing::Test {};
+using EveryWay = ::testing::Types<Ways<GcmSealer, GcmOpener>, Ways<ShortGcmSealer, ShortGcmOpener>>;
+TYPED_TEST_SUITE(GcmKeys, EveryWay);
+
+TYPED_TEST(GcmKeys, ContextWithoutAKeyThrows) {
+  typename TypeParam::GcmSealer sealer;
+  typename TypeParam::GcmOpener opener;
   Buffer tag(kTagSize);
   EXPECT_EQ(CodeOf([&] { sealer.Seal(kNonce, {}, {}, {}, {}, tag); }), base::ErrorCode::kInternal);
   EXPECT_EQ(CodeOf([&] { (void)opener.Open(kNonce, {}, {}, {}, tag, {}); }), base::ErrorCode::kInternal);
 }
 
-TEST(Gcm, ClearedContextThrowsUntilItIsKeyedAgain) {
-  GcmSealer sealer;
-  GcmOpener opener;
+TYPED_TEST(GcmKeys, ClearedContextThrowsUntilItIsKeyedAgain) {
+  typename TypeParam::GcmSealer sealer;
+  typename TypeParam::GcmOpener opener;
   sealer.SetKey(kKey);
   opener.SetKey(kKey);
   sealer.Clear();
@@ -135,8 +201,8 @@ TEST(Gcm, ClearedContextThrowsUntilItIsKeyedAgain) {
   EXPECT_EQ(Seal(sealer, {}, {}, kNonce), Seal({}, {}, kNonce));
 }
 
-TEST(Gcm, KeysNoncesTagsAndBuffersOfTheWrongSizeThrow) {
-  GcmSealer sealer;
+TYPED_TEST(GcmKeys, KeysNoncesTagsAndBuffersOfTheWrongSizeThrow) {
+  typename TypeParam::GcmSealer sealer;
   for (const std::size_t size : {0U, 16U, 31U, 33U})
     EXPECT_EQ(CodeOf([&] { sealer.SetKey(Buffer(size)); }), base::ErrorCode::kInternal);
   EXPECT_FALSE(sealer.keyed());

@@ -5,6 +5,7 @@
 
 #include "crypto/gcm.hpp"
 #include "crypto/kdf.hpp"
+#include "crypto/short_gcm.hpp"
 #include "unit/vector_file.hpp"
 
 namespace trustpoint::crypto {
@@ -22,6 +23,7 @@ bool IsOurs(const Record& record) { return record.Text("IVlen") == "96" && recor
 
 TEST(NistVectors, GcmSealerGivesEveryCiphertextAndTag) {
   GcmSealer sealer;
+  ShortGcmSealer short_sealer;
   int seen = 0;
   for (const Record& record : Public("ciphers/AES/GCM/gcmEncryptExtIV256.rsp", "Count")) {
     if (!IsOurs(record)) continue;
@@ -32,6 +34,11 @@ TEST(NistVectors, GcmSealerGivesEveryCiphertextAndTag) {
     sealer.Seal(record.Bytes("IV"), record.Bytes("AAD"), {}, plaintext, ciphertext, tag);
     ASSERT_EQ(ciphertext, record.Bytes("CT")) << record.Text("Key");
     ASSERT_EQ(tag, record.Bytes("Tag")) << record.Text("Key");
+    Buffer short_ciphertext(plaintext.size());
+    short_sealer.SetKey(record.Bytes("Key"));
+    short_sealer.Seal(record.Bytes("IV"), record.Bytes("AAD"), {}, plaintext, short_ciphertext, tag);
+    ASSERT_EQ(short_ciphertext, ciphertext);
+    ASSERT_EQ(tag, record.Bytes("Tag")) << record.Text("Key");
     ++seen;
   }
   EXPECT_EQ(seen, 375);
@@ -39,6 +46,7 @@ TEST(NistVectors, GcmSealerGivesEveryCiphertextAndTag) {
 
 TEST(NistVectors, GcmOpenerOpensWhatIsAuthenticAndRefusesTheRest) {
   GcmOpener opener;
+  ShortGcmOpener short_opener;
   int opened = 0;
   int refused = 0;
   for (const Record& record : Public("ciphers/AES/GCM/gcmDecrypt256.rsp", "Count")) {
@@ -50,6 +58,12 @@ TEST(NistVectors, GcmOpenerOpensWhatIsAuthenticAndRefusesTheRest) {
         opener.Open(record.Bytes("IV"), {}, record.Bytes("AAD"), ciphertext, record.Bytes("Tag"), plaintext);
     ASSERT_EQ(authentic, !record.Has("FAIL")) << record.Text("Key");
     ASSERT_EQ(plaintext, authentic ? record.Bytes("PT") : Buffer(ciphertext.size(), 0));
+    Buffer short_plaintext(ciphertext.size(), 'x');
+    short_opener.SetKey(record.Bytes("Key"));
+    ASSERT_EQ(short_opener.Open(record.Bytes("IV"), record.Bytes("AAD"), {}, ciphertext, record.Bytes("Tag"),
+                                short_plaintext),
+              authentic);
+    ASSERT_EQ(short_plaintext, plaintext);
     ++(authentic ? opened : refused);
   }
   EXPECT_EQ(opened + refused, 375);

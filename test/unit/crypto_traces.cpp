@@ -13,6 +13,7 @@
 #include "crypto/gcm.hpp"
 #include "crypto/kdf.hpp"
 #include "crypto/random.hpp"
+#include "crypto/short_gcm.hpp"
 #include "crypto/xaes.hpp"
 #include "unit/process_memory.hpp"
 #include "unit/vector_file.hpp"
@@ -106,6 +107,25 @@ TEST(Traces, OfAKeyAreSeenWhileAnOpenerHoldsItAndGoneOnceItIsCleared) {
   EXPECT_EQ(Traces(offspring), 0U);
 }
 
+TEST(Traces, OfAKeyAreSeenWhileAContextForShortTextsHoldsItAndGoneOnceItIsCleared) {
+  const Secret key = RandomKey();
+  const std::vector<Secret> offspring = Offspring(key);
+  ShortGcmSealer sealer;
+  ShortGcmOpener opener;
+  sealer.SetKey(key.view());
+  opener.SetKey(key.view());
+  test::Buffer out(100);
+  test::Buffer tag(kTagSize);
+  sealer.Seal(kNonce, kPrefix, {}, test::Buffer(100), out, tag);
+  EXPECT_FALSE(opener.Open(kNonce, kPrefix, {}, out, test::Buffer(kTagSize), out));
+  EXPECT_GT(Traces(key), 0U);
+  EXPECT_GT(Traces(offspring), 0U);
+  sealer.Clear();
+  opener.Clear();
+  EXPECT_EQ(Traces(key), 0U);
+  EXPECT_EQ(Traces(offspring), 0U);
+}
+
 TEST(Traces, OfKeyAndDerivedKeyAreSeenWhileADeriverHoldsThemAndGoneOnceItIsCleared) {
   const Secret key = RandomKey();
   const std::vector<Secret> offspring = Offspring(key);
@@ -142,9 +162,11 @@ TEST(Traces, OfAKeyAreGoneOnceItsContextsAreDestroyed) {
   {
     GcmSealer sealer;
     GcmOpener opener;
+    ShortGcmSealer short_sealer;
     XaesDeriver deriver;
     sealer.SetKey(key.view());
     opener.SetKey(key.view());
+    short_sealer.SetKey(key.view());
     deriver.SetKey(key.view());
     deriver.Derive(kPrefix, derived.bytes());
   }

@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "crypto/gcm.hpp"
+#include "crypto/short_gcm.hpp"
 #include "crypto/xaes.hpp"
 #include "unit/vector_file.hpp"
 
@@ -16,24 +17,32 @@ namespace {
 
 using test::Buffer;
 
-// XAES-256-GCM whole, from the two parts that the room offers.
+// XAES-256-GCM whole, from the parts that the room offers: each text takes the way that its length has in the
+// product.
 class Xaes {
  public:
   Buffer Seal(base::Bytes key, base::Bytes nonce, base::Bytes plaintext, base::Bytes aad) {
     base::Block<kKeySize> derived;
     deriver_.SetKey(key);
     deriver_.Derive(nonce.first(kXaesPrefixSize), derived);
-    sealer_.SetKey(derived);
-    Buffer sealed(plaintext.size() + kTagSize);
-    const base::MutableBytes out(sealed);
-    sealer_.Seal(nonce.subspan(kXaesPrefixSize), aad, {}, plaintext, out.first(plaintext.size()),
-                 out.last(kTagSize));
-    return sealed;
+    return plaintext.size() <= kShortGcmMax ? SealWith(short_sealer_, derived, nonce, plaintext, aad)
+                                            : SealWith(sealer_, derived, nonce, plaintext, aad);
   }
 
  private:
+  static Buffer SealWith(auto& sealer, base::Bytes derived, base::Bytes nonce, base::Bytes plaintext,
+                         base::Bytes aad) {
+    sealer.SetKey(derived);
+    Buffer sealed(plaintext.size() + kTagSize);
+    const base::MutableBytes out(sealed);
+    sealer.Seal(nonce.subspan(kXaesPrefixSize), aad, {}, plaintext, out.first(plaintext.size()),
+                out.last(kTagSize));
+    return sealed;
+  }
+
   XaesDeriver deriver_;
   GcmSealer sealer_;
+  ShortGcmSealer short_sealer_;
 };
 
 using Digest = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;

@@ -1,0 +1,68 @@
+// AES-256-GCM for short texts: OpenSSL's GCM (<openssl/modes.h>) over OpenSSL's AES.
+//
+// Most secrets are short, and of the 200 ns that EVP takes for 64 bytes two thirds are its look-ups of
+// parameters by name, for the nonce and the tag. This way there are none. Beyond kShortGcmMax bytes EVP's
+// combined assembly is faster: see gcm.hpp, whose rules on keys hold here too.
+#pragma once
+
+#include <cstddef>
+
+#include "base/bytes.hpp"
+#include "crypto/gcm.hpp"
+
+struct gcm128_context;
+
+namespace trustpoint::crypto {
+
+inline constexpr std::size_t kShortGcmMax = 128;
+
+class ShortGcmContext {
+ public:
+  ShortGcmContext(const ShortGcmContext&) = delete;
+  ShortGcmContext& operator=(const ShortGcmContext&) = delete;
+
+  void SetKey(base::Bytes key);  // as GcmContext::SetKey
+  void Clear() noexcept;         // as GcmContext::Clear
+  bool keyed() const noexcept { return keyed_; }
+
+ protected:
+  ShortGcmContext();
+  ~ShortGcmContext();
+
+  void Begin(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail, base::Bytes in,
+             base::MutableBytes out);
+  static void EncryptCounted(const std::uint8_t* in, std::uint8_t* out, std::size_t blocks, const void* aes,
+                             const std::uint8_t* first);
+
+  // OpenSSL's GCM calls the block cipher through functions that return nothing.
+  struct Aes {
+    evp_cipher_ctx_st* context = nullptr;
+    bool failed = false;
+  };
+  Aes aes_;
+  gcm128_context* gcm_ = nullptr;
+  bool keyed_ = false;
+
+ private:
+  static void EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* aes);
+
+  bool Key(base::Bytes key) noexcept;
+  bool Create() noexcept;
+  void Discard() noexcept;
+};
+
+class ShortGcmSealer : public ShortGcmContext {
+ public:
+  // As GcmSealer::Seal, for at most kShortGcmMax bytes.
+  void Seal(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail, base::Bytes plaintext,
+            base::MutableBytes ciphertext, base::MutableBytes tag);
+};
+
+class ShortGcmOpener : public ShortGcmContext {
+ public:
+  // As GcmOpener::Open, for at most kShortGcmMax bytes.
+  [[nodiscard]] bool Open(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail,
+                          base::Bytes ciphertext, base::Bytes tag, base::MutableBytes plaintext);
+};
+
+}  // namespace trustpoint::crypto

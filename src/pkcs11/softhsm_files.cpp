@@ -1,0 +1,117 @@
+#include "pkcs11/softhsm_files.hpp"
+
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "pkcs11/file.hpp"
+
+namespace trustpoint::pkcs11 {
+namespace {
+
+namespace fs = std::filesystem;
+using Content = std::vector<std::uint8_t>;
+
+constexpr std::string_view kTokenFile = "token.object";
+constexpr std::string_view kCopy = "token.object.trustpoint";  // SoftHSM reads what ends in .object
+constexpr off_t kMaxSize = 64 * 1024;
+
+// As SoftHSM itself looks for it; nothing for another module.
+std::optional<fs::path> Configuration(const std::string& module) {
+  if (const char* named = std::getenv("SOFTHSM2_CONF")) return named;
+  if (module.find("softhsm") == std::string::npos) return std::nullopt;
+  if (const char* home = std::getenv("HOME"))
+    if (const fs::path own = fs::path(home) / ".config/softhsm2/softhsm2.conf"; fs::exists(own)) return own;
+  return "/etc/softhsm/softhsm2.conf";
+}
+
+std::optional<fs::path> TokenFolder(const fs::path& configuration) {
+  constexpr std::string_view kName = "directories.tokendir";
+  constexpr const char* kSpace = " \t\r";
+  std::ifstream file(configuration);
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t equals = line.find('=');
+    const std::size_t name = line.find_first_not_of(kSpace);
+    if (equals == std::string::npos || line.compare(name, kName.size(), kName) != 0) continue;
+    const std::size_t first = line.find_first_not_of(kSpace, equals + 1);
+    if (first == std::string::npos) return std::nullopt;
+    return line.substr(first, line.find_last_not_of(kSpace) - first + 1);
+  }
+  return std::nullopt;
+}
+
+// nullopt: it cannot be read, or is no file of a token.
+std::optional<Content> Read(const fs::path& path) {
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) return std::nullopt;
+  const off_t size = lseek(file.get(), 0, SEEK_END);
+  if (size < 0 || size > kMaxSize) return std::nullopt;
+  Content content(static_cast<std::size_t>(size));
+  const ssize_t read = ReadAt(file.get(), content, 0);
+  if (read < 0) return std::nullopt;
+  content.resize(static_cast<std::size_t>(read));
+  return content;
+}
+
+// Whole or not at all, whenever the process dies.
+bool Replace(const fs::path& path, const Content& content) {
+  const fs::path fresh = path.string() + ".new";
+  {
+    const FileDescriptor file(
+        open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file || !WriteAt(file.get(), content, 0) || fsync(file.get()) != 0) return false;
+  }
+  return rename(fresh.c_str(), path.c_str()) == 0;
+}
+
+// Empty for good: another program may be in the middle of a login.
+bool StaysEmpty(const fs::path& path) {
+  constexpr timespec kMoment = {0, 5'000'000};
+  for (int look = 0; look < 4; ++look) {
+    nanosleep(&kMoment, nullptr);
+    const std::optional<Content> content = Read(path);
+    if (!content || !content->empty()) return false;
+  }
+  return true;
+}
+
+// True: the file was put back.
+bool Mend(const fs::path& folder) {
+  const fs::path file = folder / kTokenFile;
+  const fs::path copy = folder / kCopy;
+  const std::optional<Content> content = Read(file);
+  if (!content) return false;
+  const std::optional<Content> kept = Read(copy);
+  if (!content->empty()) {
+    if (kept != content) (void)Replace(copy, *content);
+    return false;
+  }
+  return kept && !kept->empty() && StaysEmpty(file) && Replace(file, *kept);
+}
+
+}  // namespace
+
+int MendSoftHsmFiles(const std::string& module) noexcept {
+  try {
+    const std::optional<fs::path> configuration = Configuration(module);
+    if (!configuration) return 0;
+    const std::optional<fs::path> tokens = TokenFolder(*configuration);
+    if (!tokens) return 0;
+    int mended = 0;
+    std::error_code none;
+    for (const fs::directory_entry& folder : fs::directory_iterator(*tokens, none))
+      if (folder.is_directory(none) && Mend(folder.path())) ++mended;
+    return mended;
+  } catch (...) {  // out of memory: the start will say so
+    return 0;
+  }
+}
+
+}  // namespace trustpoint::pkcs11

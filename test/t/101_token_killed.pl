@@ -1,0 +1,59 @@
+# Backends that are killed by SIGKILL at any moment of a login do not cost the token: SoftHSM 2.6 leaves its file empty,
+# and the copy beside it takes its place. TP_LONG=1 makes it 200 kills.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+use TrustpointCluster;
+
+my $kills = $ENV{TP_LONG} ? 200 : 20;
+my $node = new_cluster('killed', conf => "restart_after_crash = on\n");
+set_up($node);
+$node->safe_psql('postgres', q{CREATE TABLE secret AS
+    SELECT id, tp_encrypt('secret ' || id) AS value FROM generate_series(1, 10) id});
+my $read = q{SELECT count(*) FROM secret WHERE tp_decrypt(value) = 'secret ' || id};
+
+# A backend that logs in and out without end.
+my $logins = q{DO $$ BEGIN FOR i IN 1..100000 LOOP PERFORM tp_hsm_login(); PERFORM tp_hsm_logout(); END LOOP; END $$};
+my ($token) = glob token_folder($node) . '/tokens/*/token.object';
+my ($survived, $emptied) = (0, 0);
+for my $round (1 .. $kills) {
+    my ($out, $err) = ('', '');
+    my $log = -s $node->logfile;
+    my $client = IPC::Run::start(
+        [ 'psql', '-XqAt', '-d', $node->connstr('postgres'), '-c', 'SELECT pg_backend_pid()', '-c', $logins ],
+        '<', \undef, '>', \$out, '2>', \$err);
+    $client->pump until $out =~ /^\d+\n/;
+    my ($pid) = $out =~ /^(\d+)/;
+    usleep(20_000 + rand 60_000);
+    kill 'KILL', $pid;
+    eval { $client->finish };
+    $node->wait_for_log(qr/all server processes terminated; reinitializing/, $log);
+    for (1 .. 600) {
+        last if IPC::Run::run([ 'pg_isready', '-q', '-d', $node->connstr('postgres') ]);
+        usleep(50_000);
+    }
+    $emptied++ if -z $token;
+    my $answer = try_sql($node, 'postgres', $read);
+    if ($answer eq '10') { $survived++; }
+    else                 { diag("round $round: $answer"); last; }
+}
+is($survived, $kills, "the token and all values survived $kills of $kills kills");
+note("$emptied of them left the token's file empty");
+
+# What a kill in the middle leaves behind, made on purpose, with the log that tells of it.
+my $before = -s $node->logfile;
+truncate $token, 0 or die $!;
+is($node->safe_psql('postgres', $read), 10, 'an empty token file is put back');
+ok($node->log_contains(qr/LOG: .*SoftHSM had left 1 token file\(s\) empty/, $before), 'and the log says so');
+truncate $token, 0 or die $!;
+unlink "$token.trustpoint" or die $!;
+like(try_sql($node, 'postgres', $read), qr/^(42704|58000): /, 'without the copy it is an error');
+$node->stop;
+
+done_testing();
