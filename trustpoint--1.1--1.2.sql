@@ -171,7 +171,6 @@ DECLARE
             FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
             JOIN pg_attribute a ON a.attrelid = leaf AND a.attnum = k.attnum
             WHERE i.indrelid = leaf AND i.indisprimary) || ')', '''no primary key''');
-    between_ends text := '%1$s OPERATOR(pg_catalog.>) $1 AND %1$s OPERATOR(pg_catalog.<) $2';
     locked_first text := format('WITH picked AS MATERIALIZED (SELECT %s AS place, CASE WHEN %s IS NULL THEN'
             ' @extschema@.tp_take_rewrapped(%s) END AS value %s WHERE %s', place, problem, value, source, needed);
     -- Only what is still the row that was locked.
@@ -181,11 +180,12 @@ BEGIN
     count_needed := format('SELECT pg_catalog.count(*) FILTER (WHERE %s), pg_catalog.count(*) %s', needed, source);
     -- $1 and $2: between which ctids. xmax: whoever locked the row last has ended, or nobody ever did.
     update_free := format('UPDATE ONLY %s AS %s SET %I = @extschema@.tp_take_rewrapped(%s) WHERE ', target, alias, attribute, value)
-        || format(between_ends, place) || format(' AND pg_catalog.age(%s.xmax) OPERATOR(pg_catalog.>) (SELECT pg_catalog.age('
+        || format('%1$s OPERATOR(pg_catalog.>) $1 AND %1$s OPERATOR(pg_catalog.<) $2', place) || format(' AND pg_catalog.age(%s.xmax) OPERATOR(pg_catalog.>) (SELECT pg_catalog.age('
         'pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid)) AND %s', alias, possible);
-    update_unlocked := locked_first || ' AND ' || format(between_ends, place)
-        || format(' FOR NO KEY UPDATE OF %s SKIP LOCKED)', alias) || written || ' AND ' || format(between_ends, 'target.ctid');
-    find_left := format('SELECT (pg_catalog.array_agg(place) FILTER (WHERE possible))[1:10000], pg_catalog.count(*) FILTER (WHERE possible),'
+    -- $1: where, of which only what nobody has locked.
+    update_unlocked := locked_first || format(' AND %s OPERATOR(pg_catalog.=) ANY ($1) FOR NO KEY UPDATE OF %s SKIP LOCKED)', place,
+        alias) || written || ' AND target.ctid OPERATOR(pg_catalog.=) ANY ($1)';
+    find_left := format('SELECT (pg_catalog.array_agg(place) FILTER (WHERE possible))[1:1000000], pg_catalog.count(*) FILTER (WHERE possible),'
         ' pg_catalog.count(*) FROM (SELECT %s AS place, %s IS NULL AS possible %s WHERE %s) AS places', place, problem, source, needed);
     update_place := locked_first || format(' AND %s OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE OF %s)', place, alias) || written;
     find_refused := format('SELECT %s, %s AS row_name, %s AS problem %s WHERE %s LIMIT 100', place, row_name, problem, source,
@@ -206,14 +206,15 @@ DECLARE
     needed bigint[] := '{}';
     rows bigint[] := '{}';
     number int;
-    phase pg_catalog.text;
     blocks bigint;
     block bigint;
     step bigint;
     lower_end pg_catalog.tid;
     upper_end pg_catalog.tid;
     places pg_catalog.tid[];
-    place pg_catalog.tid;
+    together boolean;
+    first int;
+    last int;
     n bigint;
     total bigint;
     written bigint;
@@ -229,6 +230,7 @@ BEGIN
     ELSIF batch_size OPERATOR(pg_catalog.<) 1 THEN
         RAISE EXCEPTION 'batch_size must be positive' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    batch_size := LEAST(batch_size, 1000000);
     leaves := @extschema@.tp_column_tables(relation, attribute);
     -- Every transaction sees what others have committed, whatever the session's default is.
     COMMIT;
@@ -252,47 +254,40 @@ BEGIN
         number := number OPERATOR(pg_catalog.+) 1;
         CONTINUE WHEN needed[number] OPERATOR(pg_catalog.=) 0::bigint;
         statement := @extschema@.tp_reencrypt_statements(relation, leaf, attribute, context_expression);
-        -- First the rows that nobody touches; then, when many are left, those that nobody has locked.
-        FOREACH phase IN ARRAY '{first pass,second pass}'::pg_catalog.text[] LOOP
-            blocks := pg_catalog.pg_relation_size(leaf) OPERATOR(pg_catalog./)
-                pg_catalog.current_setting('block_size')::bigint;
-            -- So many blocks hold a batch on average.
-            step := GREATEST(batch_size OPERATOR(pg_catalog.*) blocks OPERATOR(pg_catalog./) GREATEST(rows[number], 1::bigint),
-                1::bigint);
-            block := 0;
-            WHILE block OPERATOR(pg_catalog.<) blocks LOOP
-                lower_end := pg_catalog.format('(%s,0)', block)::pg_catalog.tid;
-                block := block OPERATOR(pg_catalog.+) step;
-                upper_end := pg_catalog.format('(%s,0)', block)::pg_catalog.tid;
-                -- What a crash takes back is done again.
-                PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
-                IF phase OPERATOR(pg_catalog.=) 'first pass'::pg_catalog.text THEN
-                    BEGIN
-                        -- Somebody may lock a row in the instant before we write it. We do not wait, as he might for us.
-                        PERFORM pg_catalog.set_config('lock_timeout', '200ms', true);
-                        EXECUTE statement.update_free USING lower_end, upper_end;
-                        GET DIAGNOSTICS written = ROW_COUNT;
-                    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-                        written := 0;
-                    END;
-                ELSE
-                    EXECUTE statement.update_unlocked USING lower_end, upper_end;
-                    GET DIAGNOSTICS written = ROW_COUNT;
-                END IF;
-                rows_done := rows_done OPERATOR(pg_catalog.+) written;
-                rows_left := GREATEST(rows_left OPERATOR(pg_catalog.-) written, 0::bigint);
-                PERFORM @extschema@.tp_note_reencryption(relation, attribute, phase, rows_done, rows_left, 0);
-                COMMIT;
-                SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-            END LOOP;
-            EXECUTE statement.find_left INTO places, n, total;
-            EXIT WHEN n OPERATOR(pg_catalog.<) 1000::bigint;
+        -- First all rows that nobody touches.
+        blocks := pg_catalog.pg_relation_size(leaf) OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::bigint;
+        -- So many blocks hold a batch on average.
+        step := GREATEST(batch_size OPERATOR(pg_catalog.*) blocks OPERATOR(pg_catalog./) GREATEST(rows[number], 1::bigint), 1::bigint);
+        block := 0;
+        WHILE block OPERATOR(pg_catalog.<) blocks LOOP
+            lower_end := pg_catalog.format('(%s,0)', block)::pg_catalog.tid;
+            block := block OPERATOR(pg_catalog.+) step;
+            upper_end := pg_catalog.format('(%s,0)', block)::pg_catalog.tid;
+            -- What a crash takes back is done again.
+            PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
+            BEGIN
+                -- Somebody may lock a row in the instant before we write it. We do not wait, as he might for us.
+                PERFORM pg_catalog.set_config('lock_timeout', '200ms', true);
+                EXECUTE statement.update_free USING lower_end, upper_end;
+                GET DIAGNOSTICS written = ROW_COUNT;
+            EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+                written := 0;
+            END;
+            rows_done := rows_done OPERATOR(pg_catalog.+) written;
+            rows_left := GREATEST(rows_left OPERATOR(pg_catalog.-) written, 0::bigint);
+            PERFORM @extschema@.tp_note_reencryption(relation, attribute, 'first pass', rows_done, rows_left, 0);
+            COMMIT;
+            SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
         END LOOP;
 
-        -- What is left is waited for, row by row: whoever waits for one row and holds no other keeps nobody out.
+        -- Then those that others had locked or moved: many of them together, as far as they are free now; few of them, or those
+        -- that stay locked, one by one. Whoever waits for one row and holds no other keeps nobody out.
         idle_rounds := 0;
         fewest := 9223372036854775807;
-        WHILE n OPERATOR(pg_catalog.>) 0::bigint LOOP
+        LOOP
+            EXECUTE statement.find_left INTO places, n, total;
+            EXIT WHEN n OPERATOR(pg_catalog.=) 0::bigint;
+            together := n OPERATOR(pg_catalog.>) 100::bigint AND n OPERATOR(pg_catalog.<) fewest;
             idle_rounds := CASE WHEN n OPERATOR(pg_catalog.<) fewest THEN 0 ELSE idle_rounds OPERATOR(pg_catalog.+) 1 END;
             fewest := LEAST(n, fewest);
             IF idle_rounds OPERATOR(pg_catalog.>=) 10 THEN
@@ -300,19 +295,29 @@ BEGIN
                     HINT = 'A trigger may undo the change, or others change the rows all the time. Call it again later.';
                 EXIT;
             END IF;
-            PERFORM @extschema@.tp_note_reencryption(relation, attribute, 'locked rows', rows_done, rows_left, 0);
-            FOREACH place IN ARRAY places LOOP
+            PERFORM @extschema@.tp_note_reencryption(relation, attribute,
+                CASE WHEN together THEN 'second pass' ELSE 'locked rows' END, rows_done, rows_left, 0);
+            first := 1;
+            last := CASE WHEN together THEN pg_catalog.cardinality(places) ELSE LEAST(pg_catalog.cardinality(places), 100) END;
+            WHILE first OPERATOR(pg_catalog.<=) last LOOP
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
-                EXECUTE statement.update_place USING place;
-                GET DIAGNOSTICS written = ROW_COUNT;
+                IF together THEN
+                    EXECUTE statement.update_unlocked
+                        USING places[first:first OPERATOR(pg_catalog.+) batch_size OPERATOR(pg_catalog.-) 1];
+                    GET DIAGNOSTICS written = ROW_COUNT;
+                    first := first OPERATOR(pg_catalog.+) batch_size;
+                ELSE
+                    EXECUTE statement.update_place USING places[first];
+                    GET DIAGNOSTICS written = ROW_COUNT;
+                    first := first OPERATOR(pg_catalog.+) 1;
+                END IF;
                 rows_done := rows_done OPERATOR(pg_catalog.+) written;
                 rows_left := GREATEST(rows_left OPERATOR(pg_catalog.-) written, 0::bigint);
             END LOOP;
             COMMIT;
             SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-            EXECUTE statement.find_left INTO places, n, total;
         END LOOP;
         COMMIT;
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;

@@ -89,7 +89,7 @@ INSERT INTO parent SELECT i, tp_encrypt('value ' || i, 'c' || i, 'reencrypt') FR
 INSERT INTO child SELECT i, tp_encrypt('value ' || i, 'c' || i, 'reencrypt') FROM generate_series(6, 9) AS i;
 SELECT tp_rotate_dek('reencrypt') AS four \gset
 CALL tp_reencrypt_column('"Parted t"', 'the value', $$'c' || "the id"$$, 3);
-CALL tp_reencrypt_column('parent', 'v', $$'c' || parent.id$$);
+CALL tp_reencrypt_column('parent', 'v', $$'c' || parent.id$$, 2147483647);
 SELECT key_id = :four, state, "values" FROM tp_key_usage('"Parted t"', 'the value');
 SELECT key_id = :four, state, "values" FROM tp_key_usage('parent', 'v');
 SELECT count(*) FROM "Parted t" WHERE tp_decrypt("the value", 'c' || "the id") = 'value ' || "the id";

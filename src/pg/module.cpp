@@ -11,9 +11,9 @@
 #include "pg/redaction.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_cache.hpp"
+#include "pg/statistics.hpp"
 #include "pg/token_catalog.hpp"
 #include "pg/token_transaction.hpp"
-#include "pg/statistics.hpp"
 
 extern "C" {
 #include "access/xact.h"
