@@ -7,8 +7,8 @@
 
 namespace trustpoint::pg {
 
-// Returns body(use), which may ereport. The only PG_TRY of the extension: its body is PostgreSQL's layer,
-// where no frame owns anything that a longjmp would skip.
+// Returns body(use), which may ereport. PG_TRY is for PostgreSQL's layer alone, as here: no frame
+// of its body owns anything that a longjmp would skip.
 template <class Body>
 Datum AuditedUse(const char* function, const Utf8& label, const char* algorithm, Body body) {
   static_assert(std::is_trivially_destructible_v<Body>, "capture by reference");

@@ -54,7 +54,14 @@ bool BelongsToCall(const ErrorData& error) {
   return false;
 }
 
+// Messages of ours hold no values, and say so by their domain.
+bool IsOurs(const ErrorData& error) {
+  return error.domain != nullptr && std::strcmp(error.domain, TEXTDOMAIN) == 0;
+}
+
 bool MustRedact(const ErrorData& error) {
+  // An audit line has nothing to leave out, and is written for every use of a key.
+  if (error.hide_stmt && error.hide_ctx && error.internalquery == nullptr && IsOurs(error)) return false;
   switch (RedactLogLevel()) {
     case RedactLog::kOff:
       return false;
@@ -91,11 +98,6 @@ bool MayHoldValues(const ErrorData& error) {
   if (!IsUnderPostmaster) return false;
   if (MyBackendType == B_AUTOVAC_WORKER) return error.elevel >= ERROR;  // it evaluates expressions of indexes
   return error.message_id == nullptr || std::strncmp(error.message_id, "disconnection: ", 15) != 0;
-}
-
-// Messages of ours hold no values, and say so by their domain.
-bool IsOurs(const ErrorData& error) {
-  return error.domain != nullptr && std::strcmp(error.domain, TEXTDOMAIN) == 0;
 }
 
 // What is logged and what the client gets are fields of one struct. So it is reported twice, by PostgreSQL
