@@ -1,0 +1,2 @@
+# chart.py SAMPLES: the chart of RESULTS.md, as SVG.
+import sys
