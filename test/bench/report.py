@@ -1,7 +1,7 @@
 # report.py SAMPLES: the table as text. report.py SAMPLES MACHINE: RESULTS.md, MACHINE being a file of lines "| what | is |".
 import sys
 
-from lines import lines, read_samples, result
+from lines import lines, number, read_samples, result
 
 HEAD = ('what', 'ours', 'against', 'theirs', 'ratio', 'limit', '')
 ABOUT = '''# What trustpoint costs
@@ -15,14 +15,6 @@ No limit is a test: the benchmark never fails a build.
 ![A value's cost beside others', and whole jobs beside the same without trustpoint](results.svg)
 '''
 SCALES = {'ns': (('ns', 1), ('us', 1e3), ('ms', 1e6)), 'us': (('us', 1), ('ms', 1e3)), 'ms': (('ms', 1), ('s', 1e3))}
-
-
-def number(value):
-    """Three digits that count."""
-    for digits, bound in ((3, 1), (2, 10), (1, 100)):
-        if abs(value) < bound:
-            return f'{value:.{digits}f}'
-    return f'{value:,.0f}'.replace(',', ' ')
 
 
 def figure(value, unit):

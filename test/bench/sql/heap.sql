@@ -5,7 +5,7 @@ DO $$
 DECLARE
     kind record;
 BEGIN
-    FOR kind IN SELECT * FROM (VALUES (16), (64), (1024)) AS s (size), (VALUES
+    FOR kind IN SELECT * FROM (VALUES (16), (64), (256)) AS s (size), (VALUES
             ('plain', 'p', ''), ('xaes-256-gcm', 'tp_encrypt(p)', 'xaes-256-gcm'), ('aes-256-gcm', 'tp_encrypt(p)', 'aes-256-gcm'),
             ('cbc', 'iv || encrypt_iv(p, sha256(''key''), iv, ''aes-cbc'') || sha256(p)', ''),
             ('s2k0', 'pgp_sym_encrypt_bytea(p, ''passphrase'', ''s2k-mode=0, cipher-algo=aes256'')', ''))

@@ -31,7 +31,8 @@ DECLARE
     kind peer_kind;
 BEGIN
     FOR s IN TABLE peer LOOP
-        EXECUTE format('CREATE UNLOGGED TABLE %1$I (p bytea, pgp bytea, s2k0 bytea, cbc bytea)', s.name);
+        EXECUTE format('CREATE UNLOGGED TABLE %1$I (p bytea, pgp bytea, s2k0 bytea, cbc bytea)
+            WITH (toast_tuple_target = 8160)', s.name);
         EXECUTE format('ALTER TABLE %1$I ALTER p SET STORAGE EXTERNAL, ALTER pgp SET STORAGE EXTERNAL,
             ALTER s2k0 SET STORAGE EXTERNAL, ALTER cbc SET STORAGE EXTERNAL', s.name);
         EXECUTE format('INSERT INTO %1$I SELECT p, pgp_sym_encrypt_bytea(p, ''passphrase''),
