@@ -59,7 +59,7 @@ def jobs(samples, top):
     """What has a limit and is no single value: how much longer it takes, 1 being the same without encryption."""
     rows = []
     for line in lines():
-        if line.limit is None or line.section.startswith('One value') or line.way == 'sum':
+        if line.limit is None or line.section.startswith('One value') or line.way == 'count':
             continue
         one = result(line, samples)
         ratio, limit = one.ratio, line.limit

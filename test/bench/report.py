@@ -19,16 +19,18 @@ SCALES = {'ns': (('ns', 1), ('us', 1e3), ('ms', 1e6)), 'us': (('us', 1), ('ms', 
 
 def figure(value, unit):
     scales = SCALES.get(unit, ((unit, 1),))
+    if not unit:
+        return f'{value:.0f}'
     name, scale = next((s for s in reversed(scales) if abs(value) >= s[1] * 10), scales[0])
-    return f'{number(value / scale)} {name}'.strip()
+    return f'{number(value / scale)} {name}'
 
 
 def cells(result):
     line, limit = result.line, result.line.limit
-    ratio = {'over': f'+{number(result.ratio)} {line.unit}', 'sum': '', 'faster': f'{number(result.ratio)} x faster'}.get(
+    ratio = {'over': f'+{number(result.ratio)} {line.unit}', 'count': '', 'faster': f'{number(result.ratio)} x faster'}.get(
         line.way, f'{result.ratio:.2f}')
-    sign = '<=' if line.way in ('time', 'over', 'sum') else '>='
-    bound = '' if limit is None else {'over': f'{sign} +{limit} {line.unit}', 'sum': f'{sign} 0', 'faster': f'{sign} {limit:g} x'}.get(
+    sign = '<=' if line.way in ('time', 'over', 'count') else '>='
+    bound = '' if limit is None else {'over': f'{sign} +{limit} {line.unit}', 'count': f'{sign} {limit}', 'faster': f'{sign} {limit:g} x'}.get(
         line.way, f'{sign} {limit:.2f}')
     verdict = {None: '', True: 'ok', False: 'over' if sign == '<=' else 'under'}[result.good]
     return (line.what, figure(result.ours, line.unit), line.against, figure(result.theirs, line.unit), ratio, bound, verdict)
