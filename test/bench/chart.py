@@ -44,7 +44,7 @@ def values(samples, top):
         label(WIDTH - RIGHT - 313 + 175 * i, top, name)
     top += 36
     bottom = top + len(rows) * 44
-    grid(top, bottom, [(10 ** p, ('10 ns', '100 ns', '1 µs', '10 µs', '100 µs', '1 ms')[p - 1]) for p in range(first, last + 1)], place)
+    grid(top, bottom, list(zip((10, 100, 1e3, 1e4, 1e5, 1e6), ('10 ns', '100 ns', '1 µs', '10 µs', '100 µs', '1 ms'))), place)
     for i, (name, what) in enumerate(rows):
         y = top + 8 + 44 * i
         label(LEFT - 10, y + 20, name, 'end', font_weight='bold' if name.startswith('trustpoint') else 'normal')
@@ -74,8 +74,9 @@ def jobs(samples, top):
         return LEFT + (WIDTH - LEFT - RIGHT) * ratio / high
     label(16, top, 'Whole jobs', font_size=17, font_weight='bold')
     label(16, top + 20, 'time beside that of the job in grey, which counts as 1; less is better')
-    put('line', x1=float(WIDTH - RIGHT - 80), x2=float(WIDTH - RIGHT - 80), y1=float(top - 13), y2=float(top + 3), stroke=MARK, stroke_width=3)
-    label(WIDTH - RIGHT - 72, top, 'aimed at')
+    mark = float(WIDTH - RIGHT - 80)
+    put('line', x1=mark, x2=mark, y1=float(top - 13), y2=float(top + 3), stroke=MARK, stroke_width=3)
+    label(mark + 8, top, 'aimed at')
     top += 36
     bottom = top + len(rows) * 40
     step = 1 if high > 3 else 0.5

@@ -6,13 +6,17 @@ from lines import lines, number, read_samples, result
 HEAD = ('what', 'ours', 'against', 'theirs', 'ratio', 'limit', '')
 ABOUT = '''# What trustpoint costs
 
-`make bench` prints this table and renews this file. Medians of interleaved rounds; a ratio is the median of the rounds' own ratios, so it
-is not always that of the two figures beside it. Times of one value are those of a query with the function less the same query without it. XAES-256-GCM is the default suite. "copying function" is a C
-function that only copies its argument into a result of the ciphertext's size (or back), "EVP loop" is OpenSSL's AES-256-GCM with
-the same additional data and a context that is kept, in a bare loop. "faster" and rates are better the larger they are. pgp_sym's default works hard on a passphrase; s2k-mode=0 does not.
-No limit is a test: the benchmark never fails a build.
+`make bench` prints this table and renews this file. Figures are medians of interleaved rounds; a ratio is the median of the rounds' own
+ratios, so it is not always that of the two figures beside it. No limit is a test: the benchmark never fails a build.
 
-![A value's cost beside others', and whole jobs beside the same without trustpoint](results.svg)
+- CPU time of one value is that of a query with the function less that of the same query without it. "copying function" is a C function that
+  copies its argument into a result of the ciphertext's size, or back; "EVP loop" is OpenSSL's AES-256-GCM in a bare loop, with the same
+  additional data and a context that is kept. XAES-256-GCM is the default suite.
+- `pgp_sym`'s default works hard on a passphrase; `s2k-mode=0` does not. CBC is `encrypt_iv` with a random iv, and an HMAC over both that is
+  checked before anything is decrypted.
+- A difference (+) is what a connection waits longer. "not preloaded": each connection logs in to the token.
+
+![One value beside the alternatives, and whole jobs beside the same without encryption](results.svg)
 '''
 SCALES = {'ns': (('ns', 1), ('us', 1e3), ('ms', 1e6)), 'us': (('us', 1), ('ms', 1e3)), 'ms': (('ms', 1), ('s', 1e3))}
 
@@ -30,8 +34,10 @@ def cells(result):
     ratio = {'over': f'+{number(result.ratio)} {line.unit}', 'count': '', 'faster': f'{number(result.ratio)} x faster'}.get(
         line.way, f'{result.ratio:.2f}')
     sign = '<=' if line.way in ('time', 'over', 'count') else '>='
-    bound = '' if limit is None else {'over': f'{sign} +{limit} {line.unit}', 'count': f'{sign} {limit}', 'faster': f'{sign} {limit:g} x'}.get(
-        line.way, f'{sign} {limit:.2f}')
+    bound = ''
+    if limit is not None:
+        bound = {'over': f'{sign} +{limit} {line.unit}', 'count': f'{sign} {limit}', 'faster': f'{sign} {limit:g} x'}.get(
+            line.way, f'{sign} {limit:.2f}')
     verdict = {None: '', True: 'ok', False: 'over' if sign == '<=' else 'under'}[result.good]
     return (line.what, figure(result.ours, line.unit), line.against, figure(result.theirs, line.unit), ratio, bound, verdict)
 

@@ -63,8 +63,8 @@ BEGIN
             PERFORM set_config('max_parallel_workers_per_gather', workers::text, false);
             start := clock_timestamp();
             SELECT sum(octet_length(tp_decrypt(v, 'credential:17'))) INTO result FROM "64 xaes-256-gcm";
-            INSERT INTO measured
-                VALUES (CASE workers WHEN 0 THEN 'serial' ELSE 'parallel' END, round, extract(epoch FROM clock_timestamp() - start) * 1000);
+            INSERT INTO measured VALUES (CASE workers WHEN 0 THEN 'serial' ELSE 'parallel' END, round,
+                extract(epoch FROM clock_timestamp() - start) * 1000);
         END LOOP;
     END LOOP;
 END

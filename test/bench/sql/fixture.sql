@@ -35,8 +35,8 @@ BEGIN
         EXECUTE format('CREATE UNLOGGED TABLE %1$I (p bytea, v bytea) WITH (toast_tuple_target = 8160)', s.name);
         EXECUTE format('ALTER TABLE %1$I ALTER p SET STORAGE EXTERNAL, ALTER v SET STORAGE EXTERNAL', s.name);
         EXECUTE format('INSERT INTO %1$I SELECT p, tp_encrypt(p, ''credential:17'') FROM
-            (SELECT CASE WHEN %2$s <= 64 THEN convert_to(left(md5(n::text) || md5((-n)::text), %2$s), ''UTF8'') ELSE plaintext(n, %2$s) END
-             AS p FROM generate_series(1, %3$s) AS n) AS plain', s.name, s.size, s.rows);
+            (SELECT CASE WHEN %2$s <= 64 THEN convert_to(left(md5(n::text) || md5((-n)::text), %2$s), ''UTF8'')
+                ELSE plaintext(n, %2$s) END AS p FROM generate_series(1, %3$s) AS n) AS plain', s.name, s.size, s.rows);
     END LOOP;
 END
 $$;

@@ -28,7 +28,6 @@ INSERT INTO peer_kind VALUES
 DO $$
 DECLARE
     s peer;
-    kind peer_kind;
 BEGIN
     FOR s IN TABLE peer LOOP
         EXECUTE format('CREATE UNLOGGED TABLE %1$I (p bytea, pgp bytea, s2k0 bytea, cbc bytea)
@@ -36,9 +35,11 @@ BEGIN
         EXECUTE format('ALTER TABLE %1$I ALTER p SET STORAGE EXTERNAL, ALTER pgp SET STORAGE EXTERNAL,
             ALTER s2k0 SET STORAGE EXTERNAL, ALTER cbc SET STORAGE EXTERNAL', s.name);
         EXECUTE format('INSERT INTO %1$I SELECT p, pgp_sym_encrypt_bytea(p, ''passphrase''),
-                pgp_sym_encrypt_bytea(p, ''passphrase'', ''s2k-mode=0, cipher-algo=aes256''), iv || c || hmac(iv || c, sha256(''mac''), ''sha256'')
-            FROM (SELECT p, iv, encrypt_iv(p, sha256(''key''), iv, ''aes-cbc'') AS c FROM
-                (SELECT plaintext(n, %2$s) AS p, gen_random_bytes(16) AS iv FROM generate_series(1, %3$s) AS n OFFSET 0) AS a OFFSET 0) AS b',
+                pgp_sym_encrypt_bytea(p, ''passphrase'', ''s2k-mode=0, cipher-algo=aes256''),
+                iv || c || hmac(iv || c, sha256(''mac''), ''sha256'')
+            FROM (SELECT p, iv, encrypt_iv(p, sha256(''key''), iv, ''aes-cbc'') AS c
+                FROM (SELECT plaintext(n, %2$s) AS p, gen_random_bytes(16) AS iv FROM generate_series(1, %3$s) AS n OFFSET 0) AS a
+                OFFSET 0) AS b',
             s.name, s.size, s.rows);
     END LOOP;
 END

@@ -1,7 +1,6 @@
 -- What tp_sign costs beside a bare C_SignInit and C_Sign of the same module, in one session that is logged in; and what it costs
--- when the token holds a thousand objects. In nanoseconds
--- of CPU time of this process; the bare loop and ours follow one another in each round. The bare loop signs over a hash; tp_sign
--- hashes 4 bytes first. Variable: rounds.
+-- when the token holds a thousand objects. In nanoseconds of CPU time of this process; the bare loop and ours follow one another in
+-- each round. The bare loop signs over a hash; tp_sign hashes 4 bytes first. Variable: rounds.
 SET client_min_messages = warning;
 SET jit = off;
 SET max_parallel_workers_per_gather = 0;
