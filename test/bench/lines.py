@@ -50,6 +50,7 @@ PGBENCH = (
 
 TABLES = (
     ('INSERT ... SELECT tp_encrypt', 'ns', 'insert tp', 'copying function', 'insert copy', 'time', 1.35),
+    ('  the same, by the clock', 'ns', 'insert tp clock', 'copying function', 'insert copy clock', 'time', 1.35),
     ('INSERT ... SELECT tp_encrypt', 'ns', 'insert tp', 'plain column', 'insert plain', 'time'),
     ('COPY in, then INSERT ... SELECT tp_encrypt', 'ns', 'copy in insert tp', 'copying function', 'copy in insert copy', 'time'),
     ('COPY in, then INSERT ... SELECT tp_encrypt', 'ns', 'copy in insert tp', 'COPY in, plain column', 'copy in plain', 'time'),
