@@ -31,7 +31,7 @@ def figure(value, unit):
 
 def cells(result):
     line, limit = result.line, result.line.limit
-    ratio = {'over': f'+{number(result.ratio)} {line.unit}', 'count': '', 'faster': f'{number(result.ratio)} x faster'}.get(
+    ratio = {'over': f'{"+" * (result.ratio >= 0)}{number(result.ratio)} {line.unit}', 'count': '', 'faster': f'{number(result.ratio)} x faster'}.get(
         line.way, f'{result.ratio:.2f}')
     sign = '<=' if line.way in ('time', 'over', 'count') else '>='
     bound = ''
