@@ -34,7 +34,8 @@ class Arena {
     // lock.
     madvise(start_, kArenaSize, MADV_DONTDUMP);
     madvise(start_, kArenaSize, MADV_WIPEONFORK);
-    locked_ = mlock(start_, kArenaSize) == 0;
+    // Each page as it is first used: a new connection does not wait for pages that it may never need.
+    locked_ = mlock2(start_, kArenaSize, MLOCK_ONFAULT) == 0 || mlock(start_, kArenaSize) == 0;
   }
 
   // The first free run that is long enough, or nullptr.

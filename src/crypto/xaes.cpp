@@ -44,8 +44,6 @@ bool DeriveHalf(EVP_MAC_CTX* context, std::uint8_t counter, base::Bytes prefix, 
 
 }  // namespace
 
-XaesDeriver::XaesDeriver() : context_(NewContext()) {}
-
 XaesDeriver::~XaesDeriver() {
   EVP_MAC_CTX_free(context_);  // OpenSSL cleanses the round keys, the subkeys and the chaining block
 }
