@@ -1,5 +1,6 @@
 #include "crypto/prepare.hpp"
 
+#include "base/secret.hpp"
 #include "crypto/gcm.hpp"
 #include "crypto/kdf.hpp"
 #include "crypto/short_gcm.hpp"
@@ -28,6 +29,7 @@ void Use() {
 }  // namespace
 
 void Prepare() noexcept try {
+  const base::Secret first(std::size_t{1});  // maps the memory for keys, which stays empty here
   base::Block<32> derived;
   HkdfSha256(kZeros, "", derived);
   Sha256({});
