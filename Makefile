@@ -23,7 +23,7 @@ endif
 override with_llvm = no
 
 # The targets that need no PostgreSQL yet leave PGXS out; it has a `check` of its own, which only refuses.
-SCRIPTED = help demo check container unit tap django django-example bench asan format lint
+SCRIPTED = help demo check container unit tap django django-example bench bench-core asan format lint
 .PHONY: $(SCRIPTED)
 
 ifneq ($(filter-out $(SCRIPTED),$(or $(MAKECMDGOALS),all)),)
@@ -57,7 +57,8 @@ help:
 	@echo 'make container     docker/ built and run by buildah (as root, with buildah and mmdebstrap)'
 	@echo 'make django        tests of the Django package on a private server'
 	@echo 'make django-example   the example project at http://127.0.0.1:8000 (PORT=... for another port)'
-	@echo 'make bench         benchmarks of the core and of SQL'
+	@echo 'make bench         the benchmark: renews test/bench/RESULTS.md, in a quarter of an hour (QUICK=1: only shows that it runs)'
+	@echo 'make bench-core    benchmarks of the core without PostgreSQL'
 	@echo 'make asan          all tests with AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make format        clang-format the sources in place'
 	@echo 'make lint          clang-format, cppcheck and clang-tidy: fails on any finding'
@@ -78,7 +79,9 @@ django:
 django-example:
 	@bash test/setup test/django/run-example
 bench:
-	@bash test/setup test/check bench
+	@bash test/bench/keep
+bench-core:
+	@bash test/setup test/check bench-core
 asan:
 	@SANITIZE=1 bash test/setup test/check unit regress tap
 
