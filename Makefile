@@ -23,7 +23,7 @@ endif
 override with_llvm = no
 
 # The targets that need no PostgreSQL yet leave PGXS out; it has a `check` of its own, which only refuses.
-SCRIPTED = help demo check container unit tap django django-example bench asan format lint
+SCRIPTED = help demo check container unit tap django django-example bench fuzz valgrind asan format lint
 .PHONY: $(SCRIPTED)
 
 ifneq ($(filter-out $(SCRIPTED),$(or $(MAKECMDGOALS),all)),)
@@ -58,6 +58,8 @@ help:
 	@echo 'make django        tests of the Django package on a private server'
 	@echo 'make django-example   the example project at http://127.0.0.1:8000 (PORT=... for another port)'
 	@echo 'make bench         benchmarks of the core and of SQL'
+	@echo 'make fuzz          fuzzers of the parsers from their corpora (FUZZ_SECONDS=... each, 60 by default)'
+	@echo 'make valgrind      unit tests of the core under Valgrind memcheck'
 	@echo 'make asan          all tests with AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make format        clang-format the sources in place'
 	@echo 'make lint          clang-format, cppcheck and clang-tidy: fails on any finding'
@@ -67,7 +69,7 @@ demo:
 	@bash test/setup test/demo/run
 ifneq ($(if $(PGXS),$(filter check,$(MAKECMDGOALS)),always),)
 check:
-	@bash test/setup test/check container unit regress tap django
+	@bash test/setup test/check container lint unit valgrind fuzz regress tap django
 endif
 container:
 	@bash test/setup test/check container
@@ -79,6 +81,10 @@ django-example:
 	@bash test/setup test/django/run-example
 bench:
 	@bash test/setup test/check bench
+fuzz:
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) bash test/setup test/check fuzz
+valgrind:
+	@bash test/setup test/check valgrind
 asan:
 	@SANITIZE=1 bash test/setup test/check unit regress tap
 
