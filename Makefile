@@ -23,7 +23,7 @@ endif
 override with_llvm = no
 
 # The targets that need no PostgreSQL yet leave PGXS out; it has a `check` of its own, which only refuses.
-SCRIPTED = help demo check container unit tap django django-example bench bench-core asan format lint
+SCRIPTED = help demo check container unit tap django django-example bench bench-core fuzz valgrind asan format lint
 .PHONY: $(SCRIPTED)
 
 ifneq ($(filter-out $(SCRIPTED),$(or $(MAKECMDGOALS),all)),)
@@ -59,6 +59,8 @@ help:
 	@echo 'make django-example   the example project at http://127.0.0.1:8000 (PORT=... for another port)'
 	@echo 'make bench         the benchmark: renews test/bench/RESULTS.md, in a quarter of an hour (QUICK=1: only shows that it runs)'
 	@echo 'make bench-core    benchmarks of the core without PostgreSQL'
+	@echo 'make fuzz          fuzzers of the parsers from their corpora (FUZZ_SECONDS=... each, 60 by default)'
+	@echo 'make valgrind      unit tests of the core under Valgrind memcheck'
 	@echo 'make asan          all tests with AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make format        clang-format the sources in place'
 	@echo 'make lint          clang-format, cppcheck and clang-tidy: fails on any finding'
@@ -68,7 +70,7 @@ demo:
 	@bash test/setup test/demo/run
 ifneq ($(if $(PGXS),$(filter check,$(MAKECMDGOALS)),always),)
 check:
-	@bash test/setup test/check container unit regress tap django
+	@bash test/setup test/check container lint unit valgrind fuzz regress tap django
 endif
 container:
 	@bash test/setup test/check container
@@ -82,6 +84,10 @@ bench:
 	@bash test/bench/keep
 bench-core:
 	@bash test/setup test/check bench-core
+fuzz:
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) bash test/setup test/check fuzz
+valgrind:
+	@bash test/setup test/check valgrind-whole
 asan:
 	@SANITIZE=1 bash test/setup test/check unit regress tap
 
@@ -97,11 +103,13 @@ unit:
 format:
 	clang-format -i $(SOURCES)
 
-# src/pg is left to the compiler's warnings: PostgreSQL's macros drown both tools.
+# src/pg is left to the compiler's warnings: PostgreSQL's macros drown both tools. TIDY='src/envelope/%' has clang-tidy,
+# which takes the longest, look at that alone.
 CORE = $(filter-out src/pg/%,$(wildcard src/*/*.cpp))
+TIDY = %
 lint:
 	@clang-format --dry-run -Werror $(SOURCES)
 	@cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c++20 --language=c++ -I src \
 		--enable=warning,performance,portability $(CORE)
 	@cmake -S . -B build >/dev/null
-	@printf '%s\n' $(CORE) | xargs -P $(JOBS) -n 4 clang-tidy -p build --quiet
+	@printf '%s\n' $(filter $(TIDY),$(CORE)) | xargs -P $(JOBS) -n 4 clang-tidy -p build --quiet

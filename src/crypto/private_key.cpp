@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "crypto/openssl.hpp"
+#include "crypto/password_cost.hpp"
 
 namespace trustpoint::crypto {
 namespace {
@@ -22,6 +23,7 @@ using Key = Owned<EVP_PKEY, EVP_PKEY_free>;
 using Number = Owned<BIGNUM, BN_clear_free>;
 
 constexpr std::size_t kMaxPemSize = 64 * 1024;
+constexpr unsigned kUnevenBits = 64;  // by which a prime may be longer than half the modulus
 
 [[noreturn]] void ThrowNoKey(std::string_view why, std::string_view hint = {}) {
   throw Error(ErrorCode::kInvalidArgument, why, {}, hint);
@@ -43,6 +45,7 @@ int GivePassphrase(char* out, int room, int, void* argument) {
 
 Key ReadPem(std::string_view pem, std::optional<base::Bytes> bytes) {
   if (pem.size() > kMaxPemSize) ThrowNoKey("the text is too long for a private key in PEM");
+  if (bytes) CheckPasswordCost(pem);
   const Owned<BIO, BIO_free_all> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   if (bio == nullptr) ThrowOpenSsl("could not read PEM");
   Passphrase passphrase{bytes};
@@ -79,10 +82,24 @@ Secret SecretNumber(const EVP_PKEY* key, const char* name, std::size_t size = 0)
   return bytes;
 }
 
+// Before anything is calculated with them: a prime test of a number that fills the text takes hours.
+void CheckRsaSizes(const EVP_PKEY* key, unsigned bits) {
+  const auto fits = [&](const char* name, unsigned most) {
+    return static_cast<unsigned>(BN_num_bits(ReadNumber(key, name).get())) <= most;
+  };
+  for (const char* name : {OSSL_PKEY_PARAM_RSA_E, OSSL_PKEY_PARAM_RSA_D})
+    if (!fits(name, bits)) ThrowNoKey("the numbers of the private key do not belong together");
+  for (const char* name :
+       {OSSL_PKEY_PARAM_RSA_FACTOR1, OSSL_PKEY_PARAM_RSA_FACTOR2, OSSL_PKEY_PARAM_RSA_EXPONENT1,
+        OSSL_PKEY_PARAM_RSA_EXPONENT2, OSSL_PKEY_PARAM_RSA_COEFFICIENT1})
+    if (!fits(name, bits / 2 + kUnevenBits)) ThrowNoKey("the primes of an RSA key must be of one size");
+}
+
 void TakeRsa(const EVP_PKEY* key, PrivateKey* out) {
   if (out->bits != 2048 && out->bits != 3072 && out->bits != 4096)
     ThrowNoKey("an RSA key of " + std::to_string(out->bits) + " bits is not taken in",
                "Use 2048, 3072 or 4096 bits.");
+  CheckRsaSizes(key, out->bits);
   BIGNUM* third = nullptr;
   if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_FACTOR3, &third) == 1) {
     BN_clear_free(third);
@@ -142,6 +159,9 @@ Secret DecryptWithPem(std::string_view pem, std::optional<base::Bytes> passphras
   const CleanErrors errors;
   const Key key = ReadPem(pem, passphrase);
   if (EVP_PKEY_is_a(key.get(), "RSA") != 1) ThrowNoKey("the private key is not RSA");
+  const auto bits = static_cast<unsigned>(EVP_PKEY_get_bits(key.get()));
+  if (bits > kMaxRsaBits) ThrowNoKey("an RSA key of " + std::to_string(bits) + " bits is not used");
+  CheckRsaSizes(key.get(), bits);
   const Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free> context(
       EVP_PKEY_CTX_new_from_pkey(Library(), key.get(), nullptr));
   if (context == nullptr || EVP_PKEY_decrypt_init(context.get()) != 1 ||
