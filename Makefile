@@ -23,7 +23,8 @@ endif
 override with_llvm = no
 
 # The targets that need no PostgreSQL yet leave PGXS out; it has a `check` of its own, which only refuses.
-SCRIPTED = help demo check container unit tap django django-example bench bench-core fuzz valgrind asan format lint
+SCRIPTED = help demo check check-trixie container package package-check unit tap django django-example bench bench-core fuzz valgrind \
+	asan format lint
 .PHONY: $(SCRIPTED)
 
 ifneq ($(filter-out $(SCRIPTED),$(or $(MAKECMDGOALS),all)),)
@@ -50,11 +51,14 @@ help:
 	@echo 'make               build the extension (needs PostgreSQL with PGXS; PG_CONFIG=... chooses one)'
 	@echo 'make install       install it into that PostgreSQL'
 	@echo 'make demo          install what is missing, then show the main job on a private server and token'
-	@echo 'make check         install what is missing, then run all tests: containers, unit, pg_regress, TAP, Django'
+	@echo 'make check         install what is missing, then run all tests: containers, package, unit, pg_regress, TAP, Django'
+	@echo 'make check-trixie  the same on a Debian 13 of its own, as root (PARTS="unit tap" for some of it)'
 	@echo 'make installcheck  pg_regress on the running, configured server of PGHOST, PGPORT: see test/check'
 	@echo 'make unit          unit tests of the core, built in build/'
 	@echo 'make tap           TAP tests on private servers (PROVE_TESTS="test/t/..." for some of them)'
 	@echo 'make container     docker/ built and run by buildah (as root, with buildah and mmdebstrap)'
+	@echo 'make package       a Debian package for this PostgreSQL, in build/'
+	@echo 'make package-check the same, installed on a clean machine, tested and purged there (as root, with mmdebstrap)'
 	@echo 'make django        tests of the Django package on a private server'
 	@echo 'make django-example   the example project at http://127.0.0.1:8000 (PORT=... for another port)'
 	@echo 'make bench         the benchmark: renews test/bench/RESULTS.md, in a quarter of an hour (QUICK=1: only shows that it runs)'
@@ -70,10 +74,17 @@ demo:
 	@bash test/setup test/demo/run
 ifneq ($(if $(PGXS),$(filter check,$(MAKECMDGOALS)),always),)
 check:
-	@bash test/setup test/check container lint unit valgrind fuzz regress tap django
+	@bash test/setup test/check $(or $(PARTS),container package lint unit valgrind fuzz regress tap django)
 endif
+# SUITE=sid for another one; MACHINE=/folder keeps the machine for the next time.
+check-trixie:
+	@DJANGO_DRIVER=psycopg bash test/machine $(or $(SUITE),trixie) make --no-print-directory check
 container:
 	@bash test/setup test/check container
+package:
+	@bash packaging/build
+package-check:
+	@bash test/setup test/check package
 tap:
 	@bash test/setup test/check tap
 django:

@@ -40,13 +40,14 @@ sub learn {
     }
 }
 
-# The addresses of memory that core images leave out and a fork empties, which is the arena alone.
+# The addresses of memory that core images leave out and a fork empties, which is the arena alone: what glibc has of that kind
+# from 2.41 on, for getrandom, the kernel may also drop.
 sub arena {
     my ($pid) = @_;
     my (@ranges, @range);
     for my $line (split /\n/, slurp_file("/proc/$pid/smaps")) {
         @range = (hex $1, hex $2) if $line =~ /^([0-9a-f]+)-([0-9a-f]+) /;
-        push @ranges, [ @range, $line =~ /\blo\b/ ? 1 : 0 ] if $line =~ /^VmFlags:(?=.*\bdd\b)(?=.*\bwf\b)/;
+        push @ranges, [ @range, $line =~ /\blo\b/ ? 1 : 0 ] if $line =~ /^VmFlags:(?=.*\bdd\b)(?=.*\bwf\b)(?!.*\bdp\b)/;
     }
     return @ranges;
 }

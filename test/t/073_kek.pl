@@ -14,7 +14,8 @@ set_up($node);
 $node->safe_psql('postgres', q{SELECT tp_create_dek('tenant'); CREATE TABLE v (name text, value bytea);
     INSERT INTO v VALUES ('old', tp_encrypt('plain old')), ('tenant', tp_encrypt('plain tenant', '', 'tenant'));
     SELECT tp_rotate_dek(); INSERT INTO v VALUES ('new', tp_encrypt('plain new'))});
-my $all = q{SELECT string_agg(tp_decrypt(value), ',' ORDER BY name) FROM v};
+my $in_order = '(SELECT * FROM v ORDER BY name) v';    # in which the values are opened too, so that an error is of the same one
+my $all = "SELECT string_agg(tp_decrypt(value), ',' ORDER BY name) FROM $in_order";
 my $plain = 'plain new,plain old,plain tenant';
 my $session = session($node);
 is(ask($session, $all), $plain, 'at first');
@@ -82,7 +83,7 @@ my $kek_id = $node->safe_psql('postgres', q{SELECT encode(id, 'hex') FROM tp_kek
 my $folder = token_folder($node);
 my %error;
 # The statement would write a value for each that it can read: nothing of it may stay.
-my $touch = q{INSERT INTO v SELECT 'touched', tp_rewrap(value) FROM v};
+my $touch = "INSERT INTO v SELECT 'touched', tp_rewrap(value) FROM $in_order";
 sub refused {
     my ($name) = @_;
     $error{$name} = try_sql($node, 'postgres', $all);

@@ -46,7 +46,9 @@ std::size_t Traces(const Secret& secret) {
 }
 
 // What OpenSSL makes of a key apart from round keys: AES of the zero block, which is GCM's hash key and the
-// start of CMAC's subkeys; both subkeys; and the hash key with its words turned, as GCM keeps it.
+// start of CMAC's subkeys; both subkeys; the hash key with its words turned, as GCM keeps it; and its product
+// with x, bits reflected, as carry-less multiplication wants it. From OpenSSL 3.2 on a processor with AVX-512
+// has only the last.
 std::vector<Secret> Offspring(const Secret& key) {
   const std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> context(EVP_CIPHER_CTX_new(),
                                                                                 EVP_CIPHER_CTX_free);
@@ -72,6 +74,16 @@ std::vector<Secret> Offspring(const Secret& key) {
   std::ranges::reverse(turned.bytes().first(kHalf / 2));
   std::ranges::reverse(turned.bytes().last(kHalf / 2));
   found.push_back(std::move(turned));
+
+  Secret product(found.front().view());
+  const base::MutableBytes bytes = product.bytes();
+  std::ranges::reverse(bytes);
+  const unsigned carry = bytes[kHalf - 1] >> 7;
+  for (std::size_t i = kHalf; i-- > 0;)
+    bytes[i] = static_cast<std::uint8_t>(bytes[i] << 1 | (i > 0 ? bytes[i - 1] >> 7 : 0));
+  bytes[0] = static_cast<std::uint8_t>(bytes[0] ^ carry);
+  bytes[kHalf - 1] = static_cast<std::uint8_t>(bytes[kHalf - 1] ^ carry * 0xC2);
+  found.push_back(std::move(product));
   return found;
 }
 

@@ -99,6 +99,12 @@ TEST_F(UsingKeys, OpensWhatOpenSslEncryptedInEveryPaddingAndSize) {
   }
 }
 
+// From OpenSSL 3.2 on SoftHSM opens a bad PKCS#1 v1.5 ciphertext as bytes that are made of it and of the key,
+// lest its answer tell of the padding.
+bool Refuses(RsaPadding padding) {
+  return padding != RsaPadding::kPkcs1 || OpenSSL_version_num() < 0x30200000;
+}
+
 TEST_F(UsingKeys, GivesOneErrorForEveryCiphertextThatDoesNotOpen) {
   MakeRsa("key", Usage::kDecrypt);
   std::vector<Octets> bad = {{},          Octets(1),         Octets(255), Octets(257),
@@ -109,7 +115,12 @@ TEST_F(UsingKeys, GivesOneErrorForEveryCiphertextThatDoesNotOpen) {
             [&](Session&, const TokenKey& key) { ciphertext = key.RequirePublic().Encrypt(padding, kData); });
     std::set<std::string> messages;
     const auto try_it = [&](RsaPadding tried, const Octets& bytes) {
-      const auto error = ErrorOf([&] { RsaDecrypt({"key", {}}, tried, bytes); });
+      Octets opened;
+      const auto error = ErrorOf([&] { opened = RsaDecrypt({"key", {}}, tried, bytes); });
+      if (!error && !Refuses(tried) && bytes.size() == 256) {
+        EXPECT_NE(opened, kData);
+        return;
+      }
       ASSERT_TRUE(error);
       EXPECT_EQ(error->code(), base::ErrorCode::kAuthenticationFailed)
           << error->what() << error->failure().detail;
