@@ -50,7 +50,7 @@ help:
 	@echo 'make               build the extension (needs PostgreSQL with PGXS; PG_CONFIG=... chooses one)'
 	@echo 'make install       install it into that PostgreSQL'
 	@echo 'make demo          install what is missing, then show the main job on a private server and token'
-	@echo 'make check         install what is missing, then run all tests: containers, unit, pg_regress, TAP, Django'
+	@echo 'make check         install what is missing, then run all tests and linters'
 	@echo 'make installcheck  pg_regress on the running, configured server of PGHOST, PGPORT: see test/check'
 	@echo 'make unit          unit tests of the core, built in build/'
 	@echo 'make tap           TAP tests on private servers (PROVE_TESTS="test/t/..." for some of them)'
