@@ -6,6 +6,9 @@ chmod 0755 "$work"  # the volumes belong to the users of the containers
 export STORE="--root $work/store --runroot $work/run"  # options of buildah
 export BUILDAH_ISOLATION=chroot TMPDIR=$work/tmp
 mkdir "$TMPDIR"
+# Newer versions of buildah raise limits by default, which not every machine allows.
+export CONTAINERS_CONF=$work/containers.conf
+printf '[containers]\ndefault_ulimits = ["nofile=%d:%d"]\n' "$(ulimit -Hn)" "$(ulimit -Hn)" >"$CONTAINERS_CONF"
 jobs_started=()
 port=$((20000 + RANDOM % 20000))  # the containers share the network of the host
 
