@@ -8,18 +8,23 @@ extern "C" {
 #include "utils/tuplestore.h"
 }
 
-// Guarded for 14 and not tried there: the flags, which only widen what it accepts, are not used by us.
+// As SetSingleFuncCall of 15.0, without its flags: they take the caller's descriptor or bless one, which none
+// of ours asks for.
 extern "C" void InitMaterializedSRF(FunctionCallInfo fcinfo, bits32) {
   auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
-  if (result == nullptr || !IsA(result, ReturnSetInfo) || (result->allowedModes & SFRM_Materialize) == 0)
+  if (result == nullptr || !IsA(result, ReturnSetInfo))
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                     errmsg("set-valued function called in context that cannot accept a set")));
+  if ((result->allowedModes & SFRM_Materialize) == 0)
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("materialize mode required, but it is not allowed in this context")));
   MemoryContext before = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
-  TupleDesc descriptor;
+  TupleDesc descriptor = nullptr;
   if (get_call_result_type(fcinfo, nullptr, &descriptor) != TYPEFUNC_COMPOSITE)
     elog(ERROR, "return type must be a row type");
   result->returnMode = SFRM_Materialize;
-  result->setResult = tuplestore_begin_heap(false, false, work_mem);
+  result->setResult =
+      tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
   result->setDesc = descriptor;
   MemoryContextSwitchTo(before);
 }

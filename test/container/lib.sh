@@ -6,6 +6,11 @@ chmod 0755 "$work"  # the volumes belong to the users of the containers
 export STORE="--root $work/store --runroot $work/run"  # options of buildah
 export BUILDAH_ISOLATION=chroot TMPDIR=$work/tmp
 mkdir "$TMPDIR"
+# Newer versions of buildah raise limits by default, which not every machine allows.
+export CONTAINERS_CONF=$work/containers.conf
+limits=("\"nofile=$(ulimit -Hn):$(ulimit -Hn)\"")
+[[ $(ulimit -Hu) == unlimited ]] || limits+=(", \"nproc=$(ulimit -Hu):$(ulimit -Hu)\"")
+printf '[containers]\ndefault_ulimits = [%s]\n' "${limits[*]}" >"$CONTAINERS_CONF"
 jobs_started=()
 port=$((20000 + RANDOM % 20000))  # the containers share the network of the host
 
