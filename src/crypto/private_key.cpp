@@ -24,6 +24,7 @@ using Number = Owned<BIGNUM, BN_clear_free>;
 constexpr std::size_t kMaxPemSize = 64 * 1024;
 
 [[noreturn]] void ThrowNoKey(std::string_view why, std::string_view hint = {}) {
+  ThrowIfOutOfMemory();
   throw Error(ErrorCode::kInvalidArgument, why, {}, hint);
 }
 
@@ -119,10 +120,10 @@ PrivateKey ReadPrivateKey(std::string_view pem, std::optional<base::Bytes> passp
   const CleanErrors errors;
   const Key key = ReadPem(pem, passphrase);
   PrivateKey taken;
-  if (EVP_PKEY_is_a(key.get(), "RSA") == 1) {
+  if (IsOfType(key.get(), "RSA")) {
     taken.bits = static_cast<unsigned>(EVP_PKEY_get_bits(key.get()));
     TakeRsa(key.get(), &taken);
-  } else if (EVP_PKEY_is_a(key.get(), "EC") == 1) {
+  } else if (IsOfType(key.get(), "EC")) {
     taken.type = KeyType::kEc;
     taken.curve = CurveOf(key.get());
     taken.bits = CurveBits(taken.curve);
@@ -141,7 +142,7 @@ Secret DecryptWithPem(std::string_view pem, std::optional<base::Bytes> passphras
                       base::Bytes ciphertext, base::Bytes label) {
   const CleanErrors errors;
   const Key key = ReadPem(pem, passphrase);
-  if (EVP_PKEY_is_a(key.get(), "RSA") != 1) ThrowNoKey("the private key is not RSA");
+  if (!IsOfType(key.get(), "RSA")) ThrowNoKey("the private key is not RSA");
   const Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free> context(
       EVP_PKEY_CTX_new_from_pkey(Library(), key.get(), nullptr));
   if (context == nullptr || EVP_PKEY_decrypt_init(context.get()) != 1 ||

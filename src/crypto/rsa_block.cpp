@@ -61,6 +61,7 @@ std::optional<std::size_t> UnpadRsaBlock(RsaPadding padding, base::Bytes block, 
     return static_cast<std::size_t>(size);
   }
   base::Wipe(out);
+  ThrowIfOutOfMemory();
   return std::nullopt;
 }
 

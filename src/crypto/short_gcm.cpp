@@ -57,11 +57,11 @@ ShortGcmContext::ShortGcmContext() {
 
 ShortGcmContext::~ShortGcmContext() { Discard(); }
 
-bool ShortGcmContext::Create() noexcept {
+bool ShortGcmContext::Create() {
   static constexpr std::uint8_t kZeros[kKeySize] = {};
+  const EVP_CIPHER* const cipher = Aes256Ecb();  // may throw: before there is anything to give back
   aes_.context = EVP_CIPHER_CTX_new();
-  if (aes_.context == nullptr ||
-      EVP_EncryptInit_ex2(aes_.context, Aes256Ecb(), kZeros, nullptr, nullptr) != 1)
+  if (aes_.context == nullptr || EVP_EncryptInit_ex2(aes_.context, cipher, kZeros, nullptr, nullptr) != 1)
     return false;
   gcm_ = CRYPTO_gcm128_new(&aes_, EncryptBlock);
   return gcm_ != nullptr;
@@ -83,8 +83,9 @@ bool ShortGcmContext::Key(base::Bytes key) noexcept {
 
 void ShortGcmContext::SetKey(base::Bytes key) {
   Require(key.size() == kKeySize, "an AES-256-GCM key has 32 bytes");
+  const bool created = gcm_ != nullptr || Create();
   keyed_ = true;  // from here on Clear has something to do
-  if ((gcm_ != nullptr || Create()) && Key(key)) return;
+  if (created && Key(key)) return;
   Clear();
   ThrowOpenSsl("could not set an AES-256-GCM key");
 }
