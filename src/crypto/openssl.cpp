@@ -11,6 +11,8 @@
 namespace trustpoint::crypto {
 namespace {
 
+OSSL_LIB_CTX* library = nullptr;
+
 // Whether OpenSSL has said so since the queue was emptied, which it is now.
 bool OutOfMemory() noexcept {
   bool found = false;
@@ -22,12 +24,14 @@ bool OutOfMemory() noexcept {
 }  // namespace
 
 OSSL_LIB_CTX* Library() {
-  static OSSL_LIB_CTX* const library = [] {
-    OSSL_LIB_CTX* made = OSSL_LIB_CTX_new();
-    if (made == nullptr) ThrowOpenSsl("could not create an OpenSSL library context");
-    return made;
-  }();
+  if (library == nullptr) library = OSSL_LIB_CTX_new();
+  if (library == nullptr) ThrowOpenSsl("could not create an OpenSSL library context");
   return library;
+}
+
+void ThrowNotOffered(const char* what) {
+  library = nullptr;  // left to what was fetched from it before
+  ThrowOpenSsl(what);
 }
 
 void ThrowOpenSsl(const char* what) {

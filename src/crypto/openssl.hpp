@@ -47,6 +47,9 @@ Curve CurveOf(const EVP_PKEY* key);
 // ask for is valid and in every OpenSSL 3, so that it fails for want of memory, which OpenSSL itself seldom
 // says: it tells of an algorithm that is unsupported, a context that cannot be copied.
 [[noreturn]] void ThrowOpenSsl(const char* what);
+// The same where it has not fetched an algorithm. The next one comes from a new library context: without
+// memory OpenSSL may have loaded the old one in part, for good.
+[[noreturn]] void ThrowNotOffered(const char* what);
 // After OpenSSL has refused what others gave us: throws kOutOfMemory when it says that this was the reason.
 // Empties the error queue.
 void ThrowIfOutOfMemory();

@@ -6,6 +6,8 @@
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 
+#include <new>
+
 #include "base/error.hpp"
 #include "crypto/openssl.hpp"
 
@@ -61,6 +63,8 @@ std::optional<std::size_t> UnpadRsaBlock(RsaPadding padding, base::Bytes block, 
     return static_cast<std::size_t>(size);
   }
   base::Wipe(out);
+  // Of a wrong block it leaves an error, but none of a hash for which it had no memory.
+  if (!block.empty() && ERR_peek_error() == 0) throw std::bad_alloc();
   ThrowIfOutOfMemory();
   return std::nullopt;
 }

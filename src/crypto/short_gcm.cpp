@@ -14,7 +14,7 @@ constexpr std::size_t kBlockSize = 16;
 const EVP_CIPHER* Aes256Ecb() {
   static const EVP_CIPHER* const cipher = [] {
     EVP_CIPHER* fetched = EVP_CIPHER_fetch(Library(), "AES-256-ECB", nullptr);
-    if (fetched == nullptr) ThrowOpenSsl("OpenSSL offers no AES-256");
+    if (fetched == nullptr) ThrowNotOffered("OpenSSL offers no AES-256");
     return fetched;
   }();
   return cipher;

@@ -16,7 +16,7 @@ constexpr std::size_t kBlockSize = 16;
 EVP_MAC* Cmac() {
   static EVP_MAC* const mac = [] {
     EVP_MAC* fetched = EVP_MAC_fetch(Library(), "CMAC", nullptr);
-    if (fetched == nullptr) ThrowOpenSsl("OpenSSL offers no CMAC");
+    if (fetched == nullptr) ThrowNotOffered("OpenSSL offers no CMAC");
     return fetched;
   }();
   return mac;
