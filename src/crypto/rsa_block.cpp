@@ -63,8 +63,8 @@ std::optional<std::size_t> UnpadRsaBlock(RsaPadding padding, base::Bytes block, 
     return static_cast<std::size_t>(size);
   }
   base::Wipe(out);
-  // Of a wrong block it leaves an error, but none of a hash for which it had no memory.
-  if (!block.empty() && ERR_peek_error() == 0) throw std::bad_alloc();
+  // Of a wrong block OpenSSL tells last; where it had no memory for a hash it does not come to that.
+  if (!block.empty() && ERR_GET_LIB(ERR_peek_last_error()) != ERR_LIB_RSA) throw std::bad_alloc();
   ThrowIfOutOfMemory();
   return std::nullopt;
 }

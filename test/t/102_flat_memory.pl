@@ -34,7 +34,7 @@ $node->safe_psql('postgres', q{
     END $$;
 
     -- One hundred calls, of which 55 fail, each in a subtransaction; those on the token are the fewer, as they take longer.
-    CREATE PROCEDURE some() LANGUAGE plpgsql AS $$
+    CREATE PROCEDURE hundred() LANGUAGE plpgsql AS $$
     BEGIN
         FOR i IN 1 .. 10 LOOP
             CALL must($q$SELECT tp_encrypt('value', 'here')$q$);
@@ -67,7 +67,7 @@ my $made = 0;
 sub work {
     my ($count) = @_;
     for (1 .. $count / 1000) {
-        for my $statement ('DO $$ BEGIN FOR i IN 1 .. 10 LOOP CALL some(); END LOOP; END $$',
+        for my $statement ('DO $$ BEGIN FOR i IN 1 .. 10 LOOP CALL hundred(); END LOOP; END $$',
             'SELECT tp_forget_keys() IS NULL, tp_hsm_login() IS NULL, tp_hsm_logout() IS NULL', 'SELECT tp_decrypt(bad) FROM secret') {
             my $answer = ask($session, $statement);
             die "$statement: $answer" if $answer =~ /^\w{5}: / && $answer !~ /^22000: /;
