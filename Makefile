@@ -42,6 +42,10 @@ override COMPILER = $(CXX) $(CXXFLAGS)
 test/tools/print_dek: test/tools/print_dek.cpp $(filter-out src/pg/%,$(OBJS))
 	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -o $@ $^ $(SHLIB_LINK)
 
+# For the tests: what is preloaded into a server, or loaded as a token. No sanitizer is in it.
+test/tools/%.so: test/tools/%.cpp
+	$(CXX) -std=c++20 -O2 -Wall -Wextra -fPIC -shared $(PG_CPPFLAGS) -o $@ $< -ldl
+
 # For the container: base and pkcs11 alone.
 docker/trustpoint-token: docker/trustpoint_token.cpp $(filter src/base/% src/pkcs11/%,$(OBJS))
 	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -o $@ $^ -ldl

@@ -19,7 +19,7 @@ constexpr std::size_t kMaxJoinedAad = 256;
 const EVP_CIPHER* Aes256Gcm() {
   static const EVP_CIPHER* const cipher = [] {
     EVP_CIPHER* fetched = EVP_CIPHER_fetch(Library(), "AES-256-GCM", nullptr);
-    if (fetched == nullptr) ThrowOpenSsl("OpenSSL offers no AES-256-GCM");
+    if (fetched == nullptr) ThrowNotOffered("OpenSSL offers no AES-256-GCM");
     return fetched;
   }();
   return cipher;

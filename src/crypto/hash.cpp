@@ -30,7 +30,7 @@ const EVP_MD* FetchedDigest(Hash hash) {
   static const EVP_MD* fetched[kCount] = {};
   const EVP_MD*& digest = fetched[static_cast<std::size_t>(hash)];
   if (digest == nullptr) digest = EVP_MD_fetch(Library(), KindOf(hash).openssl_name, nullptr);
-  if (digest == nullptr) ThrowOpenSsl("OpenSSL does not offer a hash");
+  if (digest == nullptr) ThrowNotOffered("OpenSSL does not offer a hash");
   return digest;
 }
 

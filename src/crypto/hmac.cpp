@@ -19,7 +19,7 @@ EVP_MAC_CTX* NewContext() {
   EVP_MAC_free(mac);  // the context has its own reference
   if (context != nullptr && EVP_MAC_CTX_set_params(context, parameters) == 1) return context;
   EVP_MAC_CTX_free(context);
-  ThrowOpenSsl("OpenSSL offers no HMAC-SHA-256");
+  ThrowNotOffered("OpenSSL offers no HMAC-SHA-256");
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ using KdfContext = Owned<EVP_KDF_CTX, EVP_KDF_CTX_free>;
 const EVP_MD* Sha256Digest() {
   static const EVP_MD* const digest = [] {
     EVP_MD* fetched = EVP_MD_fetch(Library(), kSha256Name, nullptr);
-    if (fetched == nullptr) ThrowOpenSsl("OpenSSL offers no SHA-256");
+    if (fetched == nullptr) ThrowNotOffered("OpenSSL offers no SHA-256");
     return fetched;
   }();
   return digest;
@@ -35,7 +35,7 @@ const EVP_MAC_CTX* HmacTemplate() {
     const Owned<EVP_MAC, EVP_MAC_free> mac(EVP_MAC_fetch(Library(), "HMAC", nullptr));
     MacContext made(mac == nullptr ? nullptr : EVP_MAC_CTX_new(mac.get()));
     if (made == nullptr || EVP_MAC_CTX_set_params(made.get(), parameters) != 1)
-      ThrowOpenSsl("OpenSSL offers no HMAC-SHA-256");
+      ThrowNotOffered("OpenSSL offers no HMAC-SHA-256");
     return made.release();
   }();
   return context;
@@ -44,7 +44,7 @@ const EVP_MAC_CTX* HmacTemplate() {
 EVP_KDF* Hkdf() {
   static EVP_KDF* const kdf = [] {
     EVP_KDF* fetched = EVP_KDF_fetch(Library(), "HKDF", nullptr);
-    if (fetched == nullptr) ThrowOpenSsl("OpenSSL offers no HKDF");
+    if (fetched == nullptr) ThrowNotOffered("OpenSSL offers no HKDF");
     return fetched;
   }();
   return kdf;

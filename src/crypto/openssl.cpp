@@ -2,18 +2,36 @@
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+
+#include <new>
 
 #include "base/error.hpp"
 
 namespace trustpoint::crypto {
+namespace {
+
+OSSL_LIB_CTX* library = nullptr;
+
+// Whether OpenSSL has said so since the queue was emptied, which it is now.
+bool OutOfMemory() noexcept {
+  bool found = false;
+  while (const unsigned long code = ERR_get_error())
+    found = found || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+  return found;
+}
+
+}  // namespace
 
 OSSL_LIB_CTX* Library() {
-  static OSSL_LIB_CTX* const library = [] {
-    OSSL_LIB_CTX* made = OSSL_LIB_CTX_new();
-    if (made == nullptr) ThrowOpenSsl("could not create an OpenSSL library context");
-    return made;
-  }();
+  if (library == nullptr) library = OSSL_LIB_CTX_new();
+  if (library == nullptr) ThrowOpenSsl("could not create an OpenSSL library context");
   return library;
+}
+
+void ThrowNotOffered(const char* what) {
+  library = nullptr;  // left to what was fetched from it before
+  ThrowOpenSsl(what);
 }
 
 void ThrowOpenSsl(const char* what) {
@@ -21,7 +39,16 @@ void ThrowOpenSsl(const char* what) {
   // The oldest entry is the cause; the later ones are its callers.
   if (const unsigned long code = ERR_peek_error(); code != 0) ERR_error_string_n(code, reason, sizeof reason);
   ERR_clear_error();
-  throw base::Error(base::ErrorCode::kInternal, what, reason);
+  throw base::Error(base::ErrorCode::kOutOfMemory, what, reason);
+}
+
+void ThrowIfOutOfMemory() {
+  if (OutOfMemory()) throw std::bad_alloc();
+}
+
+bool IsOfType(const EVP_PKEY* key, std::string_view type) {
+  const char* const name = EVP_PKEY_get0_type_name(key);
+  return name != nullptr && name == type;
 }
 
 }  // namespace trustpoint::crypto

@@ -6,6 +6,7 @@
 #include <openssl/types.h>
 
 #include <memory>
+#include <string_view>
 
 #include "crypto/algorithm.hpp"
 
@@ -42,7 +43,18 @@ bool SetRsaPadding(EVP_PKEY_CTX* context, RsaPadding padding, base::Bytes label)
 // Throws kInvalidArgument for a curve that is not on the list.
 Curve CurveOf(const EVP_PKEY* key);
 
-// Throws kInternal naming what failed, with OpenSSL's reason, and empties OpenSSL's error queue.
+// Throws kOutOfMemory naming what failed, with OpenSSL's reason, and empties OpenSSL's error queue. What we
+// ask for is valid and in every OpenSSL 3, so that it fails for want of memory, which OpenSSL itself seldom
+// says: it tells of an algorithm that is unsupported, a context that cannot be copied.
 [[noreturn]] void ThrowOpenSsl(const char* what);
+// The same where it has not fetched an algorithm. The next one comes from a new library context: without
+// memory OpenSSL may have loaded the old one in part, for good.
+[[noreturn]] void ThrowNotOffered(const char* what);
+// After OpenSSL has refused what others gave us: throws kOutOfMemory when it says that this was the reason.
+// Empties the error queue.
+void ThrowIfOutOfMemory();
+
+// Whether a key is of the type "RSA" or "EC". EVP_PKEY_is_a needs memory, and says no without it.
+bool IsOfType(const EVP_PKEY* key, std::string_view type);
 
 }  // namespace trustpoint::crypto

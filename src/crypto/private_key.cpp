@@ -26,6 +26,7 @@ constexpr std::size_t kMaxPemSize = 64 * 1024;
 constexpr unsigned kUnevenBits = 64;  // by which a prime may be longer than half the modulus
 
 [[noreturn]] void ThrowNoKey(std::string_view why, std::string_view hint = {}) {
+  ThrowIfOutOfMemory();
   throw Error(ErrorCode::kInvalidArgument, why, {}, hint);
 }
 
@@ -136,10 +137,10 @@ PrivateKey ReadPrivateKey(std::string_view pem, std::optional<base::Bytes> passp
   const CleanErrors errors;
   const Key key = ReadPem(pem, passphrase);
   PrivateKey taken;
-  if (EVP_PKEY_is_a(key.get(), "RSA") == 1) {
+  if (IsOfType(key.get(), "RSA")) {
     taken.bits = static_cast<unsigned>(EVP_PKEY_get_bits(key.get()));
     TakeRsa(key.get(), &taken);
-  } else if (EVP_PKEY_is_a(key.get(), "EC") == 1) {
+  } else if (IsOfType(key.get(), "EC")) {
     taken.type = KeyType::kEc;
     taken.curve = CurveOf(key.get());
     taken.bits = CurveBits(taken.curve);
@@ -158,7 +159,7 @@ Secret DecryptWithPem(std::string_view pem, std::optional<base::Bytes> passphras
                       base::Bytes ciphertext, base::Bytes label) {
   const CleanErrors errors;
   const Key key = ReadPem(pem, passphrase);
-  if (EVP_PKEY_is_a(key.get(), "RSA") != 1) ThrowNoKey("the private key is not RSA");
+  if (!IsOfType(key.get(), "RSA")) ThrowNoKey("the private key is not RSA");
   const auto bits = static_cast<unsigned>(EVP_PKEY_get_bits(key.get()));
   if (bits > kMaxRsaBits) ThrowNoKey("an RSA key of " + std::to_string(bits) + " bits is not used");
   CheckRsaSizes(key.get(), bits);

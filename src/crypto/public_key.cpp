@@ -24,6 +24,7 @@ using Context = Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
 constexpr const char* kGroupNames[] = {"prime256v1", "secp384r1", "secp521r1", "secp256k1"};
 
 [[noreturn]] void ThrowBadKey(std::string_view why) {
+  ThrowIfOutOfMemory();
   throw Error(ErrorCode::kInvalidArgument, why, {},
               "Give an RSA key, or an EC key on P-256, P-384, P-521 or secp256k1, as SubjectPublicKeyInfo: "
               "-----BEGIN PUBLIC KEY-----.");
@@ -85,11 +86,11 @@ Curve CurveOf(const EVP_PKEY* key) {
 void PublicKey::Free::operator()(evp_pkey_st* key) const noexcept { EVP_PKEY_free(key); }
 
 PublicKey::PublicKey(evp_pkey_st* key) : key_(key) {
-  if (EVP_PKEY_is_a(key, "RSA") == 1) {
+  if (IsOfType(key, "RSA")) {
     bits_ = static_cast<unsigned>(EVP_PKEY_get_bits(key));
     if (bits_ < kMinRsaBits || bits_ > kMaxRsaBits)
       ThrowBadKey("an RSA key must have 1024 to 16384 bits, not " + std::to_string(bits_));
-  } else if (EVP_PKEY_is_a(key, "EC") == 1) {
+  } else if (IsOfType(key, "EC")) {
     type_ = KeyType::kEc;
     curve_ = CurveOf(key);
     bits_ = CurveBits(curve_);
@@ -178,7 +179,7 @@ std::vector<std::uint8_t> PublicKey::Der() const {
   if (size <= 0) ThrowOpenSsl("could not encode a public key");
   std::vector<std::uint8_t> der(static_cast<std::size_t>(size));
   std::uint8_t* end = der.data();
-  i2d_PUBKEY(key_.get(), &end);
+  if (i2d_PUBKEY(key_.get(), &end) != size) ThrowOpenSsl("could not encode a public key");
   return der;
 }
 
@@ -192,8 +193,11 @@ bool PublicKey::Verify(SignatureAlgorithm algorithm, const Digest& digest, base:
   const Context context = ContextFor(key_.get());
   if (EVP_PKEY_verify_init(context.get()) != 1 || !SetScheme(context.get(), algorithm))
     ThrowOpenSsl("could not verify a signature");
-  return EVP_PKEY_verify(context.get(), signature.data(), signature.size(), digest.bytes.data(),
-                         digest.size) == 1;
+  if (EVP_PKEY_verify(context.get(), signature.data(), signature.size(), digest.bytes.data(), digest.size) ==
+      1)
+    return true;
+  ThrowIfOutOfMemory();
+  return false;
 }
 
 std::vector<std::uint8_t> PublicKey::Encrypt(RsaPadding padding, base::Bytes data, base::Bytes label) const {

@@ -14,7 +14,7 @@ constexpr std::size_t kBlockSize = 16;
 const EVP_CIPHER* Aes256Ecb() {
   static const EVP_CIPHER* const cipher = [] {
     EVP_CIPHER* fetched = EVP_CIPHER_fetch(Library(), "AES-256-ECB", nullptr);
-    if (fetched == nullptr) ThrowOpenSsl("OpenSSL offers no AES-256");
+    if (fetched == nullptr) ThrowNotOffered("OpenSSL offers no AES-256");
     return fetched;
   }();
   return cipher;
@@ -51,11 +51,11 @@ void ShortGcmContext::EncryptCounted(const std::uint8_t* in, std::uint8_t* out, 
 
 ShortGcmContext::~ShortGcmContext() { Discard(); }
 
-bool ShortGcmContext::Create() noexcept {
+bool ShortGcmContext::Create() {
   static constexpr std::uint8_t kZeros[kKeySize] = {};
+  const EVP_CIPHER* const cipher = Aes256Ecb();  // may throw: before there is anything to give back
   aes_.context = EVP_CIPHER_CTX_new();
-  if (aes_.context == nullptr ||
-      EVP_EncryptInit_ex2(aes_.context, Aes256Ecb(), kZeros, nullptr, nullptr) != 1)
+  if (aes_.context == nullptr || EVP_EncryptInit_ex2(aes_.context, cipher, kZeros, nullptr, nullptr) != 1)
     return false;
   gcm_ = CRYPTO_gcm128_new(&aes_, EncryptBlock);
   return gcm_ != nullptr;
@@ -77,8 +77,9 @@ bool ShortGcmContext::Key(base::Bytes key) noexcept {
 
 void ShortGcmContext::SetKey(base::Bytes key) {
   Require(key.size() == kKeySize, "an AES-256-GCM key has 32 bytes");
+  const bool created = gcm_ != nullptr || Create();
   keyed_ = true;  // from here on Clear has something to do
-  if ((gcm_ != nullptr || Create()) && Key(key)) return;
+  if (created && Key(key)) return;
   Clear();
   ThrowOpenSsl("could not set an AES-256-GCM key");
 }

@@ -47,7 +47,7 @@ class ShortGcmContext {
   static void EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* aes);
 
   bool Key(base::Bytes key) noexcept;
-  bool Create() noexcept;
+  bool Create();
   void Discard() noexcept;
 };
 

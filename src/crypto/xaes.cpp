@@ -27,7 +27,7 @@ const EVP_MAC_CTX* CmacTemplate() {
     const Owned<EVP_MAC, EVP_MAC_free> mac(EVP_MAC_fetch(Library(), "CMAC", nullptr));
     MacContext made(mac == nullptr ? nullptr : EVP_MAC_CTX_new(mac.get()));
     if (made == nullptr || EVP_MAC_init(made.get(), kZeros, sizeof kZeros, parameters) != 1)
-      ThrowOpenSsl("OpenSSL offers no CMAC");
+      ThrowNotOffered("OpenSSL offers no CMAC");
     return made.release();
   }();
   return context;

@@ -31,8 +31,9 @@ const std::vector<CachedDek*>* DekCache::Versions(envelope::Purpose purpose,
 }
 
 CachedDek* DekCache::Update(const DekRow& row) {
-  auto& entry = entries_[row.id];
-  if (!entry) entry = std::make_unique<CachedDek>();
+  auto found = entries_.find(row.id);  // never an empty place, also when there is no memory for the entry
+  if (found == entries_.end()) found = entries_.emplace(row.id, std::make_unique<CachedDek>()).first;
+  CachedDek* const entry = found->second.get();
   // The purpose and name are part of what the DEK was checked against, so a change of them ends it too.
   const bool vouched = IsUsable(row.state) && entry->row.wrapped == row.wrapped &&
                        entry->row.kek_id == row.kek_id && entry->row.check_value == row.check_value &&
@@ -41,7 +42,7 @@ CachedDek* DekCache::Update(const DekRow& row) {
   entry->row = row;
   entry->current = true;
   entry->allowed_role = {};
-  return entry.get();
+  return entry;
 }
 
 void DekCache::SetActive(CachedDek* entry) {

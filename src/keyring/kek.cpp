@@ -223,7 +223,7 @@ KekRow FindOrCreateKek(pkcs11::Session& session, std::string_view label, std::st
   try {
     (void)CheckAttributes(session, handle, label, use);
     return DescribeKek(session, handle, id, label, serial, use);
-  } catch (const Error&) {
+  } catch (...) {
     session.api()->C_DestroyObject(session.handle(), handle);  // nothing was wrapped with it yet
     throw;
   }

@@ -119,14 +119,17 @@ void RequireUsable(const DekVersions& versions, envelope::Purpose purpose) {
 }  // namespace
 
 void RefreshKeys(FunctionCallInfo fcinfo) {
+  static bool rereading = false;  // stays so when an error cuts it off, for the next call to begin again
   NoteCall();
   AcceptInvalidationMessages();
   FindTables(fcinfo);
   Backend& backend = ThisBackend();
-  while (TakeStaleMark()) {  // reading may bring further news
+  while (TakeStaleMark() || rereading) {  // reading may bring further news
+    rereading = true;
     CHECK_FOR_INTERRUPTS();
     FindTables(fcinfo);
     RereadRows(backend);
+    rereading = false;
   }
   if (DekCacheTtl() > 0) backend.deks.Expire(MonotonicSeconds() - DekCacheTtl());
 }

@@ -37,6 +37,7 @@ TokenTables tables = {InvalidOid, InvalidOid, InvalidOid};
 Oid kek_table = InvalidOid;
 bool stale = false;
 bool moved = true;
+bool found = false;  // as in catalog.cpp
 
 // Both only set the mark: they may run in the middle of anything.
 extern "C" void TrustpointTokenRelationChanged(Datum, Oid relation) {
@@ -85,16 +86,15 @@ const char* OperationName(Operation operation) { return kOperationNames[static_c
 
 const TokenTables& FindTokenTables(FunctionCallInfo fcinfo) {
   kek_table = FindTables(fcinfo).kek;
-  if (!moved) return tables;
-  moved = false;
+  if (found && !moved) return tables;
+  found = moved = false;
   tables.key = IndexOf("tp_token_key");
   tables.trash = IndexOf("tp_token_trash");
   tables.grant = IndexOf("tp_key_grant");
-  if (!OidIsValid(tables.key) || !OidIsValid(tables.trash) || !OidIsValid(tables.grant)) {
-    moved = true;
+  if (!OidIsValid(tables.key) || !OidIsValid(tables.trash) || !OidIsValid(tables.grant))
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the tables of the token's keys are not there"),
                     errhint("Use ALTER EXTENSION trustpoint UPDATE.")));
-  }
+  found = true;
   return tables;
 }
 

@@ -40,11 +40,11 @@ Connection::~Connection() {
 
 void Connection::Configure(const Config& config) {
   if (config == config_) return;
-  config_ = config;
-  replace_ = true;
+  replace_ = true;  // first: without memory for it the new configuration may be taken in part
   seen_ = false;
   level_ = Level::kModule;
   ++epoch_;
+  config_ = config;
 }
 
 void Connection::BeginOperation() noexcept {
