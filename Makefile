@@ -23,7 +23,7 @@ endif
 override with_llvm = no
 
 # The targets that need no PostgreSQL yet leave PGXS out; it has a `check` of its own, which only refuses.
-SCRIPTED = help demo check container unit tap django django-example bench asan format lint
+SCRIPTED = help demo check container unit tap soak django django-example bench asan format lint
 .PHONY: $(SCRIPTED)
 
 ifneq ($(filter-out $(SCRIPTED),$(or $(MAKECMDGOALS),all)),)
@@ -54,6 +54,7 @@ help:
 	@echo 'make installcheck  pg_regress on the running, configured server of PGHOST, PGPORT: see test/check'
 	@echo 'make unit          unit tests of the core, built in build/'
 	@echo 'make tap           TAP tests on private servers (PROVE_TESTS="test/t/..." for some of them)'
+	@echo 'make soak          half an hour of mixed load while harm is done (TP_SOAK=... seconds; two minutes of it are in make tap)'
 	@echo 'make container     docker/ built and run by buildah (as root, with buildah and mmdebstrap)'
 	@echo 'make django        tests of the Django package on a private server'
 	@echo 'make django-example   the example project at http://127.0.0.1:8000 (PORT=... for another port)'
@@ -73,6 +74,8 @@ container:
 	@bash test/setup test/check container
 tap:
 	@bash test/setup test/check tap
+soak:
+	@TP_SOAK=$(or $(TP_SOAK),1800) PROVE_TESTS=test/t/110_soak.pl bash test/setup test/check tap
 django:
 	@bash test/setup test/check django
 django-example:
