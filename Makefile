@@ -23,7 +23,7 @@ endif
 override with_llvm = no
 
 # The targets that need no PostgreSQL yet leave PGXS out; it has a `check` of its own, which only refuses.
-SCRIPTED = help demo check check-trixie container package package-check unit tap django django-example bench bench-core fuzz valgrind \
+SCRIPTED = help demo check check-trixie container package package-check unit tap soak django django-example bench bench-core fuzz valgrind \
 	asan format lint
 .PHONY: $(SCRIPTED)
 
@@ -60,6 +60,7 @@ help:
 	@echo 'make installcheck  pg_regress on the running, configured server of PGHOST, PGPORT: see test/check'
 	@echo 'make unit          unit tests of the core, built in build/'
 	@echo 'make tap           TAP tests on private servers (PROVE_TESTS="test/t/..." for some of them)'
+	@echo 'make soak          half an hour of mixed load while harm is done (TP_SOAK=... seconds; two minutes of it are in make tap)'
 	@echo 'make container     docker/ built and run by buildah (as root, with buildah and mmdebstrap)'
 	@echo 'make package       a Debian package for this PostgreSQL, in build/'
 	@echo 'make package-check the same, installed on a clean machine, tested and purged there (as root, with mmdebstrap)'
@@ -91,6 +92,8 @@ package-check:
 	@bash test/setup test/check package
 tap:
 	@bash test/setup test/check tap
+soak:
+	@TP_SOAK=$(or $(TP_SOAK),1800) PROVE_TESTS=test/t/110_soak.pl bash test/setup test/check tap
 django:
 	@bash test/setup test/check django
 django-example:

@@ -24,16 +24,40 @@ bool encryption_locked = false;
 
 constexpr const char* kCapabilityNames[] = {"encrypt", "decrypt", "rewrap", "search"};
 
-void UnwrapOnToken(CachedDek* entry) {
+// Whether the row, read again, is under another KEK; then the entry is of that one.
+bool HasAnotherKek(CachedDek* entry) {
+  DekRow row;
+  if (!ReadDek(entry->row.id, &row) || !keyring::IsUsable(row.state) || row.kek_id == entry->row.kek_id)
+    return false;
+  Run([&] { ThisBackend().deks.Update(row); });
+  return true;
+}
+
+// One try. False: the way to the KEK, or to the DEK, failed.
+bool TryToUnwrap(CachedDek* entry, base::Failure* failure) {
   const DekRow& row = entry->row;
   const keyring::KekRow kek_row = KekOf(row);
-  RunOnToken(pkcs11::Level::kLogin, Gate::kForStart, [&](pkcs11::Connection& connection) {
+  return TryOnToken(failure, [&](pkcs11::Connection& connection) {
     connection.Run(pkcs11::Level::kLogin, [&](pkcs11::Session& session) {
       keyring::Kek kek(session, kek_row);
       entry->dek.emplace(keyring::OpenDek(kek, row));
       ThisBackend().unknown_kek_attributes = kek.unknown_attributes();
     });
   });
+}
+
+// While this one waited for its turn, or for the token, another may have put all DEKs under a new KEK and
+// destroyed the old one: in tp_kek, in the token, or in both.
+void UnwrapOnToken(CachedDek* entry) {
+  base::Failure failure;
+  keyring::KekRow known;
+  for (;;) {
+    CHECK_FOR_INTERRUPTS();
+    if (!ReadKek(entry->row.kek_id, &known) && HasAnotherKek(entry)) continue;
+    if (TryToUnwrap(entry, &failure)) break;
+    if (!HasAnotherKek(entry)) Raise(failure);
+  }
+  const DekRow& row = entry->row;
   entry->opened_at = MonotonicSeconds();
   CountFound(Found::kOnToken);
   AuditKey("open_dek", row.name, row.id);

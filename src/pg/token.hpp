@@ -42,6 +42,13 @@ void RunOnToken(pkcs11::Level level, Gate gate, Body&& body) {
   internal::RunUntilDone(level, gate, internal::CallBody<std::remove_reference_t<Body>>, &body);
 }
 
+// Logged in, for a start alone behind the gate; and a failure is left to the caller.
+template <class Body>
+bool TryOnToken(base::Failure* failure, Body&& body) {
+  return internal::TryUntilDone(pkcs11::Level::kLogin, Gate::kForStart,
+                                internal::CallBody<std::remove_reference_t<Body>>, &body, failure);
+}
+
 // The same for work with keys of the token: logged in, and the session is kept until the transaction ends, so
 // that a query that signs many rows logs in once.
 template <class Body>
@@ -54,8 +61,7 @@ void RunWithKeys(Body&& body) {
 template <class Body>
 bool TryWithKeys(base::Failure* failure, Body&& body) {
   internal::HoldSession();
-  return internal::TryUntilDone(pkcs11::Level::kLogin, Gate::kForStart,
-                                internal::CallBody<std::remove_reference_t<Body>>, &body, failure);
+  return TryOnToken(failure, std::forward<Body>(body));
 }
 
 }  // namespace trustpoint::pg

@@ -4,19 +4,15 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
-use IPC::Run;
+use CoreImage;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TpsecFixtures;
 use TrustpointCluster;
 
-my $print_dek = "$FindBin::RealBin/../tools/print_dek";
 plan skip_all => 'the memory of a sanitizer fills no core image' if $ENV{SANITIZE};
-if (!-x '/usr/bin/gdb' || !-x $print_dek) {
-    die 'gdb or test/tools/print_dek is missing' if $ENV{CI};
-    plan skip_all => 'gdb or test/tools/print_dek is missing (make test/tools/print_dek)';
-}
+can_search_images() or plan skip_all => 'gdb or test/tools/print_dek is missing (make test/tools/print_dek)';
 
 # Small, as all of it is in the core images.
 my $node = new_cluster('core', conf => "shared_buffers = 4MB\nmax_connections = 20\n");
@@ -31,52 +27,13 @@ sub learn {
     my ($told) = @_;
     $nonces{$1} = 1 while $told =~ /^nonce (\w{24})$/mg;
     $deks{$1} = 1 while $told =~ /^dek (\w{32} \w{144})$/mg;
-    for my $dek (keys %deks) {
-        local $ENV{SOFTHSM2_CONF} = softhsm_conf($node);
-        my ($out, $err);
-        IPC::Run::run([ $print_dek, softhsm_module(), 'tp', TrustpointCluster::PIN, split(/ /, $dek), keys %nonces ],
-            '>', \$out, '2>', \$err) or die $err;
-        $keys{ pack 'H*', $2 } = $1 while $out =~ /^(\w+) (\w{64})$/mg;
-    }
+    %keys = (%keys, derived_keys($node, [ keys %deks ], keys %nonces));
 }
 
-# The addresses of memory that core images leave out and a fork empties, which is the arena alone: what glibc has of that kind
-# from 2.41 on, for getrandom, the kernel may also drop.
-sub arena {
-    my ($pid) = @_;
-    my (@ranges, @range);
-    for my $line (split /\n/, slurp_file("/proc/$pid/smaps")) {
-        @range = (hex $1, hex $2) if $line =~ /^([0-9a-f]+)-([0-9a-f]+) /;
-        push @ranges, [ @range, $line =~ /\blo\b/ ? 1 : 0 ] if $line =~ /^VmFlags:(?=.*\bdd\b)(?=.*\bwf\b)(?!.*\bdp\b)/;
-    }
-    return @ranges;
-}
-
-# Where in a backend's memory a core image has 8 bytes of any key: how often in the arena, and all places elsewhere.
+# 8 bytes of any key.
 sub search {
     my ($pid, @settings) = @_;
-    my $core = $node->basedir . '/core';
-    my ($out, $err) = ('', '');
-    my @first = map { ('-iex', $_) } 'set auto-load no', 'set debuginfod enabled off';
-    my @then = map { ('-ex', $_) } @settings, "gcore $core";
-    IPC::Run::run([ 'gdb', '-batch', '-nx', @first, '-p', $pid, @then ], '>', \$out, '2>', \$err);
-    -s $core or die "no core image: $out$err";
-    my $image = slurp_file($core);
-    unlink $core;
-    my ($headers, $size, $count) = (unpack('x32 Q', $image), unpack('x54 SS', $image));
-    my @segments = grep { $_->[0] == 1 }    # PT_LOAD: type, offset, address, size
-      map { [ unpack 'L x4 Q Q x8 Q', substr $image, $headers + $_ * $size, $size ] } 0 .. $count - 1;
-    my @arena = arena($pid);
-    my $pieces = join '|', map { quotemeta } map { unpack '(a8)*', $_ } keys %keys;
-    my ($inside, %outside) = (0);
-    while ($image =~ /$pieces/g) {
-        my $at = $-[0];
-        my ($segment) = grep { $at >= $_->[1] && $at < $_->[1] + $_->[3] } @segments;
-        my $address = $segment ? $segment->[2] + $at - $segment->[1] : -1;
-        if (grep { $address >= $_->[0] && $address < $_->[1] } @arena) { $inside++; }
-        else                                                           { $outside{ sprintf '%x', $address }++; }
-    }
-    return ($inside, join ' ', sort keys %outside);
+    return search_image($node, $pid, [ map { unpack '(a8)*', $_ } keys %keys ], @settings);
 }
 
 sub nowhere {
@@ -142,9 +99,9 @@ nowhere('a core image of the idle backend holds none of them', $pid);
 
 # Everything that is mapped, whether core images have it or not.
 my @everything = ('set use-coredump-filter off', 'set dump-excluded-mappings on');
-cmp_ok(scalar(arena($pid)), '>', 0, 'the arena is known');
+cmp_ok(scalar(locked_ranges($pid)), '>', 0, 'the arena is known');
 my $locked = ask($session, 'SELECT secret_memory_locked FROM tp_status()');
-is(scalar(grep { $_->[2] } arena($pid)), $locked eq 't' ? scalar(arena($pid)) : 0, 'and locked, if tp_status says so');
+is(scalar(grep { $_->[2] } locked_ranges($pid)), $locked eq 't' ? scalar(locked_ranges($pid)) : 0, 'and locked, if tp_status says so');
 my ($inside, $outside) = search($pid, @everything);
 cmp_ok($inside, '>', 0, 'with excluded mappings the arena has keys');
 is($outside, '', 'and nothing else has');

@@ -2,6 +2,7 @@
 # each other; and four things that can be wrong with keys are four errors before any value is touched.
 use strict;
 use warnings;
+use Fcntl qw(:flock);
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use PostgreSQL::Test::Cluster;
@@ -58,6 +59,22 @@ is(end_sql($dek), 't', 'and the DEK');
 is(try_sql($node, 'postgres', 'SELECT string_agg(DISTINCT kek_label, \',\') FROM tp_keyring'), 'kek 4', 'all are under its KEK');
 everywhere('two at once');
 
+# A reader that waits for the token has read that its DEKs are under a KEK; when its turn comes, that one is gone.
+open(my $gate, '+<', $node->data_dir . '/trustpoint.gate') or die $!;
+ask($session, 'BEGIN');
+is(ask($session, q{SELECT tp_rotate_kek('kek 5')}), 4, 'a new KEK, not committed');
+flock($gate, LOCK_EX) or die $!;
+my $reader = begin_sql($node, 'postgres', $all);
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity
+    WHERE query LIKE 'SELECT string_agg%' AND wait_event_type = 'Extension'}) or die 'does not wait';
+is(ask($session, 'COMMIT'), '', 'it is committed');
+pkcs11_tool($node, '--delete-object', '--type', 'secrkey', '--id',
+    $node->safe_psql('postgres', q{SELECT encode(id, 'hex') FROM tp_kek WHERE label = 'kek 4'}));
+$node->safe_psql('postgres', q{DELETE FROM tp_kek WHERE label = 'kek 4'});
+flock($gate, LOCK_UN) or die $!;
+is(end_sql($reader), $plain, 'the reader takes the new one');
+everywhere('an old KEK that somebody waited for');
+
 # A second database on the token: its own keys stay as they are, and it finds a KEK that the first one has made.
 $node->safe_psql('postgres', 'CREATE DATABASE second');
 $node->safe_psql('second', 'CREATE EXTENSION trustpoint');
@@ -70,7 +87,7 @@ is(try_sql($node, 'second', q{SELECT tp_rotate_kek('shared')}), 1, 'it takes the
 is($node->safe_psql('second', q{SELECT id FROM tp_kek WHERE label = 'shared'}),
     $node->safe_psql('postgres', q{SELECT id FROM tp_kek WHERE label = 'shared'}), 'indeed the same');
 is(try_sql($node, 'second', $all), 'plain second', 'and reads');
-for my $label ('trustpoint-pg-kek', 'kek 2', 'kek 4') {
+for my $label ('trustpoint-pg-kek', 'kek 2', 'kek 5') {
     is(try_sql($node, 'postgres', "SELECT tp_destroy_kek(id, label) FROM tp_kek WHERE label = '$label'"), '', "destroyed: $label");
 }
 is(try_sql($node, 'second', $all), 'plain second', 'the second database has none of its values under them');
