@@ -65,14 +65,16 @@ ask($session, 'BEGIN');
 is(ask($session, q{SELECT tp_rotate_kek('kek 5')}), 4, 'a new KEK, not committed');
 flock($gate, LOCK_EX) or die $!;
 my $reader = begin_sql($node, 'postgres', $all);
-$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity
-    WHERE query LIKE 'SELECT string_agg%' AND wait_event_type = 'Extension'}) or die 'does not wait';
+my $verifier = begin_sql($node, 'postgres', 'SELECT count(*) FILTER (WHERE ok), count(problem) FROM tp_verify_keys()');
+$node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pg_stat_activity WHERE wait_event_type = 'Extension'})
+  or die 'does not wait';
 is(ask($session, 'COMMIT'), '', 'it is committed');
 pkcs11_tool($node, '--delete-object', '--type', 'secrkey', '--id',
     $node->safe_psql('postgres', q{SELECT encode(id, 'hex') FROM tp_kek WHERE label = 'kek 4'}));
 $node->safe_psql('postgres', q{DELETE FROM tp_kek WHERE label = 'kek 4'});
 flock($gate, LOCK_UN) or die $!;
 is(end_sql($reader), $plain, 'the reader takes the new one');
+is(end_sql($verifier), '4|0', 'and tp_verify_keys has nothing to say');
 everywhere('an old KEK that somebody waited for');
 
 # A second database on the token: its own keys stay as they are, and it finds a KEK that the first one has made.

@@ -45,9 +45,8 @@ sub token_object { my ($found) = glob "$_[0]{folder}/tokens/*/token.object"; ret
 sub harm {
     my ($server, $name, $code) = @_;
     append_to_file($server->{trouble}, 'x');
-    $code->($server->{node});
+    $server->{harm}{$name} += $code->($server->{node});
     append_to_file($server->{trouble}, 'x');
-    $server->{harm}{$name}++;
 }
 
 sub ready {
@@ -64,9 +63,14 @@ sub kill_a_backend {
     my $before = -s $node->logfile;
     my ($pid) = split /\n/, try_sql($node, 'postgres',
         q{SELECT pid FROM pg_stat_activity WHERE application_name = 'soak' ORDER BY state = 'active' DESC, random()});
-    return unless ($pid // '') =~ /^\d+$/ && kill 'KILL', $pid;
+    return 0 unless ($pid // '') =~ /^\d+$/ && kill 'KILL', $pid;
+    # It may have been at its end already: the postmaster takes it away, and has logged how it ended.
+    usleep(10_000) while kill 0, $pid;
+    sleep(0.5);
+    return 0 unless $node->log_contains(qr/PID $pid\) was terminated by signal 9/, $before);
     $node->wait_for_log(qr/all server processes terminated; reinitializing/, $before);
     ready($node);
+    return 1;
 }
 
 sub stop_at_once {
@@ -74,6 +78,7 @@ sub stop_at_once {
     $node->stop('immediate');
     $node->start;
     ready($node);
+    return 1;
 }
 
 # The token's server dies, and not its disk: SoftHSM in another process has no guard of ours against a death within
@@ -90,6 +95,7 @@ sub token_outage {
     stop_p11_kit($away->{p11_kit});
     sleep(rand 2);
     $away->{p11_kit} = start_p11_kit($away->{folder});
+    return 1;
 }
 
 # The memory of its own of each backend that lives on, in kB: the first time it is asked for, and the last.
