@@ -6,11 +6,12 @@ chmod 0755 "$work"  # the volumes belong to the users of the containers
 export STORE="--root $work/store --runroot $work/run"  # options of buildah
 export BUILDAH_ISOLATION=chroot TMPDIR=$work/tmp
 mkdir "$TMPDIR"
-# Newer versions of buildah raise limits by default, which not every machine allows.
+# Buildah sets limits, Debian 13's higher ones than every machine allows, and Debian 12's none above what it had set before.
 export CONTAINERS_CONF=$work/containers.conf
-limits=("\"nofile=$(ulimit -Hn):$(ulimit -Hn)\"")
-[[ $(ulimit -Hu) == unlimited ]] || limits+=(", \"nproc=$(ulimit -Hu):$(ulimit -Hu)\"")
-printf '[containers]\ndefault_ulimits = [%s]\n' "${limits[*]}" >"$CONTAINERS_CONF"
+at_most() { [[ $1 == unlimited ]] || (($1 > $2)) && echo "$2" || echo "$1"; }
+max_processes=$(at_most "$(ulimit -Hu)" 32768) max_files=$(at_most "$(ulimit -Hn)" 32768)
+echo "[containers]
+default_ulimits = [\"nofile=$max_files:$max_files\", \"nproc=$max_processes:$max_processes\"]" >"$CONTAINERS_CONF"
 jobs_started=()
 port=$((20000 + RANDOM % 20000))  # the containers share the network of the host
 
