@@ -112,8 +112,8 @@ sweep('re-encryption', before => 'TRUNCATE work; INSERT INTO work SELECT * FROM 
 sweep('a signature', sql => q{SELECT tp_verify('signs', 'data', tp_sign('signs', 'data'))}, right => 't');
 sweep('RSA', sql => q{SELECT convert_from(tp_rsa_decrypt('opens', tp_rsa_encrypt('opens', 'data')), 'UTF8')}, right => 'data');
 sweep('AES in the token', sql => q{SELECT convert_from(tp_aes_decrypt('seals', tp_aes_encrypt('seals', 'data')), 'UTF8')}, right => 'data');
-sweep('making a key', sql => q{BEGIN; SELECT tp_generate_ec_key('made') IS NULL; ROLLBACK}, right => 'f');
-sweep('importing a key', sql => qq{BEGIN; SELECT tp_import_key('made', '$pem') IS NULL; ROLLBACK}, right => 'f');
+sweep('making a key', sql => q{BEGIN; SELECT tp_generate_ec_key('made') IS NULL; ROLLBACK}, right => 'f', points => 40);
+sweep('importing a key', sql => qq{BEGIN; SELECT tp_import_key('made', '$pem') IS NULL; ROLLBACK}, right => 'f', points => 40);
 sweep('the status', sql => q{SELECT count(*) FROM tp_status()}, right => 1);
 is(objects(), $objects, 'the token has the keys that it had');
 unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC|reinitializing|FATAL:  (?!out of memory|connection to client lost)/, 'no process crashed');
