@@ -1,5 +1,6 @@
 #include "base/secret.hpp"
 
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ constexpr std::size_t kUnits = kArenaSize / kUnit;
 std::size_t UnitsFor(std::size_t size) { return (size + kUnit - 1) / kUnit; }
 
 // One mapping with a guard page on both sides. It is never unmapped: the process keeps it for its next
-// secrets.
+// secrets. A forked child has it too, empty, and locks it for itself: a lock is not inherited.
 class Arena {
  public:
   Arena() {
@@ -34,7 +35,12 @@ class Arena {
     // lock.
     madvise(start_, kArenaSize, MADV_DONTDUMP);
     madvise(start_, kArenaSize, MADV_WIPEONFORK);
-    locked_ = mlock(start_, kArenaSize) == 0;
+    Lock();
+  }
+
+  // Each page as it is first used: a new connection does not wait for pages that it may never need.
+  void Lock() noexcept {
+    locked_ = mlock2(start_, kArenaSize, MLOCK_ONFAULT) == 0 || mlock(start_, kArenaSize) == 0;
   }
 
   // The first free run that is long enough, or nullptr.
@@ -70,9 +76,18 @@ class Arena {
 
 using Arenas = std::vector<std::unique_ptr<Arena>>;
 
+bool forked = false;  // since the arenas were last locked
+
 // Made on first use and never destroyed: no static constructor, no static destructor.
 Arenas& AllArenas() {
-  static Arenas* arenas = new Arenas;
+  static Arenas* arenas = [] {
+    pthread_atfork(nullptr, nullptr, [] { forked = true; });
+    return new Arenas;
+  }();
+  if (forked) {
+    forked = false;
+    for (auto& arena : *arenas) arena->Lock();
+  }
   return *arenas;
 }
 

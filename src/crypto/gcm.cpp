@@ -80,8 +80,6 @@ bool Finish(EVP_CIPHER_CTX* context) {
 
 }  // namespace
 
-GcmContext::GcmContext(bool encrypt) : context_(NewContext(encrypt)), encrypt_(encrypt) {}
-
 GcmContext::~GcmContext() {
   EVP_CIPHER_CTX_free(context_);  // the provider cleanses the schedule
 }

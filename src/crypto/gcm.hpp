@@ -1,6 +1,7 @@
 // AES-256-GCM through a kept OpenSSL context, one direction each.
 //
 // A context holds a key schedule in ordinary memory, so its owner clears it at the end of every transaction.
+// It is made when it is first keyed: a new connection pays for what it uses.
 // The encrypting and the decrypting context are different types: a nonce read from a stored value never
 // encrypts.
 #pragma once
@@ -30,10 +31,10 @@ class GcmContext {
   bool keyed() const noexcept { return keyed_; }
 
  protected:
-  explicit GcmContext(bool encrypt);
+  explicit GcmContext(bool encrypt) : encrypt_(encrypt) {}
   ~GcmContext();
 
-  evp_cipher_ctx_st* context_;
+  evp_cipher_ctx_st* context_ = nullptr;
   bool keyed_ = false;
   const bool encrypt_;
 };

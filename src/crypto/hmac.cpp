@@ -24,8 +24,6 @@ EVP_MAC_CTX* NewContext() {
 
 }  // namespace
 
-HmacSha256Key::HmacSha256Key() : context_(NewContext()) {}
-
 HmacSha256Key::~HmacSha256Key() {
   EVP_MAC_CTX_free(context_);  // the provider cleanses the key and both hash states
 }

@@ -10,7 +10,7 @@ namespace trustpoint::crypto {
 
 class HmacSha256Key {
  public:
-  HmacSha256Key();
+  HmacSha256Key() = default;
   ~HmacSha256Key();
   HmacSha256Key(const HmacSha256Key&) = delete;
   HmacSha256Key& operator=(const HmacSha256Key&) = delete;
@@ -24,7 +24,7 @@ class HmacSha256Key {
   bool keyed() const noexcept { return keyed_; }
 
  private:
-  evp_mac_ctx_st* context_;
+  evp_mac_ctx_st* context_ = nullptr;
   bool keyed_ = false;
 };
 

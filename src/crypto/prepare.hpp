@@ -1,6 +1,6 @@
-// What OpenSSL makes once for a process and that is the same in all of them: its providers and algorithms.
-// Made before the server forks, each new backend has it from the start, and its first decryption is that much
-// sooner.
+// What OpenSSL makes once for a process and that is the same in all of them: its providers and algorithms;
+// and the mapping for keys. Made before the server forks, each new backend has it from the start, and its
+// first decryption is that much sooner.
 #pragma once
 
 namespace trustpoint::crypto {

@@ -49,12 +49,6 @@ void ShortGcmContext::EncryptCounted(const std::uint8_t* in, std::uint8_t* out, 
   base::Wipe({stream, size});  // with the ciphertext it is the plaintext
 }
 
-ShortGcmContext::ShortGcmContext() {
-  if (Create()) return;
-  Discard();
-  ThrowOpenSsl("could not create an AES-256-GCM context");
-}
-
 ShortGcmContext::~ShortGcmContext() { Discard(); }
 
 bool ShortGcmContext::Create() {

@@ -26,7 +26,7 @@ class ShortGcmContext {
   bool keyed() const noexcept { return keyed_; }
 
  protected:
-  ShortGcmContext();
+  ShortGcmContext() = default;
   ~ShortGcmContext();
 
   void Begin(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail, base::Bytes in,

@@ -13,22 +13,28 @@ namespace {
 
 constexpr std::size_t kBlockSize = 16;
 
-EVP_MAC* Cmac() {
-  static EVP_MAC* const mac = [] {
-    EVP_MAC* fetched = EVP_MAC_fetch(Library(), "CMAC", nullptr);
-    if (fetched == nullptr) ThrowNotOffered("OpenSSL offers no CMAC");
-    return fetched;
+constexpr std::uint8_t kZeros[kKeySize] = {};
+
+using MacContext = Owned<EVP_MAC_CTX, EVP_MAC_CTX_free>;
+
+// Keyed with zeros, as an unkeyed one cannot be copied. A copy of it costs less than a new context, which
+// would look up its cipher by name.
+const EVP_MAC_CTX* CmacTemplate() {
+  static const EVP_MAC_CTX* const context = [] {
+    static char cipher[] = "AES-256-CBC";  // what CMAC builds on
+    const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, cipher, 0),
+                                     OSSL_PARAM_construct_end()};
+    const Owned<EVP_MAC, EVP_MAC_free> mac(EVP_MAC_fetch(Library(), "CMAC", nullptr));
+    MacContext made(mac == nullptr ? nullptr : EVP_MAC_CTX_new(mac.get()));
+    if (made == nullptr || EVP_MAC_init(made.get(), kZeros, sizeof kZeros, parameters) != 1)
+      ThrowNotOffered("OpenSSL offers no CMAC");
+    return made.release();
   }();
-  return mac;
+  return context;
 }
 
 EVP_MAC_CTX* NewContext() {
-  char cipher[] = "AES-256-CBC";  // what CMAC builds on
-  const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, cipher, 0),
-                                   OSSL_PARAM_construct_end()};
-  EVP_MAC_CTX* context = EVP_MAC_CTX_new(Cmac());
-  if (context != nullptr && EVP_MAC_CTX_set_params(context, parameters) == 1) return context;
-  EVP_MAC_CTX_free(context);
+  if (EVP_MAC_CTX* context = EVP_MAC_CTX_dup(CmacTemplate())) return context;
   ThrowOpenSsl("could not create a CMAC context");
 }
 
@@ -43,8 +49,6 @@ bool DeriveHalf(EVP_MAC_CTX* context, std::uint8_t counter, base::Bytes prefix, 
 }
 
 }  // namespace
-
-XaesDeriver::XaesDeriver() : context_(NewContext()) {}
 
 XaesDeriver::~XaesDeriver() {
   EVP_MAC_CTX_free(context_);  // OpenSSL cleanses the round keys, the subkeys and the chaining block
@@ -75,7 +79,6 @@ void XaesDeriver::Clear() noexcept {
   if (!keyed_) return;
   keyed_ = false;
   // Overwrites the round keys, both subkeys, and the chaining block, which is a half of the last derived key.
-  static constexpr std::uint8_t kZeros[kKeySize] = {};
   if (EVP_MAC_init(context_, kZeros, sizeof kZeros, nullptr) == 1) return;
   EVP_MAC_CTX_free(context_);
   context_ = nullptr;  // SetKey makes a new one

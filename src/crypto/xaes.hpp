@@ -17,7 +17,7 @@ inline constexpr std::size_t kXaesPrefixSize = 12;
 
 class XaesDeriver {
  public:
-  XaesDeriver();
+  XaesDeriver() = default;
   ~XaesDeriver();
   XaesDeriver(const XaesDeriver&) = delete;
   XaesDeriver& operator=(const XaesDeriver&) = delete;
@@ -31,7 +31,7 @@ class XaesDeriver {
   bool keyed() const noexcept { return keyed_; }
 
  private:
-  evp_mac_ctx_st* context_;
+  evp_mac_ctx_st* context_ = nullptr;
   bool keyed_ = false;
 };
 

@@ -7,11 +7,11 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "keyring/rows.hpp"
@@ -67,7 +67,7 @@ class DekCache {
     std::vector<CachedDek*> versions;
   };
 
-  std::unordered_map<std::uint32_t, std::unique_ptr<CachedDek>> entries_;
+  std::map<std::uint32_t, std::unique_ptr<CachedDek>> entries_;
   std::vector<CachedDek*> active_;  // one for each purpose and name in use
   std::vector<VersionsOfName> versions_;
   CachedDek* last_ = nullptr;         // of ById

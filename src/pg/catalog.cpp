@@ -4,12 +4,14 @@
 #include <optional>
 
 #include "pg/scan.hpp"
+#include "pg/small_table.hpp"
 #include "keyring/cache.hpp"
 #include "pg/text.hpp"
 
 extern "C" {
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_type_d.h"
 #include "utils/acl.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -52,6 +54,32 @@ template <class Visit>
 void Scan(Oid table, const char* index_name, int keys, ScanKeyData* key, Visit visit) {
   const Oid index = index_name != nullptr ? get_relname_relid(index_name, tables.schema) : InvalidOid;
   ScanTable(table, index, keys, key, visit);
+}
+
+// What the first query of a connection reads. bytea is stored as text is, regrole as int4, timestamptz as
+// int8.
+constexpr Oid kDekColumns[] = {INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
+constexpr Oid kGrantColumns[] = {INT4OID, TEXTOID, TEXTOID};
+
+// The same of a table that has few rows in most databases.
+template <class Visit>
+void ScanSmall(const SmallTable& table, const char* index_name, int keys, ScanKeyData* key, Visit visit) {
+  SmallTableRows found;
+  if (!ReadSmallTable(table, keys, key, &found)) return Scan(table.oid, index_name, keys, key, visit);
+  for (int i = 0; i < found.count; ++i)
+    if (!visit(found.rows[i], found.descriptor)) break;
+}
+
+template <class Visit>
+void ScanDeks(const char* index_name, int keys, ScanKeyData* key, Visit visit) {
+  ScanSmall({tables.schema, tables.dek, "tp_dek", kDekColumns, lengthof(kDekColumns)}, index_name, keys, key,
+            visit);
+}
+
+template <class Visit>
+void ScanGrants(Visit visit) {
+  ScanSmall({tables.schema, tables.grant, "tp_dek_grant", kGrantColumns, lengthof(kGrantColumns)}, nullptr, 0,
+            nullptr, visit);
 }
 
 constexpr struct {
@@ -141,7 +169,7 @@ bool ReadDek(std::uint32_t id, keyring::DekRow* row) {
   ScanKeyData key;
   ScanKeyInit(&key, dek::kId, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(static_cast<int32>(id)));
   bool found = false;
-  Scan(tables.dek, "tp_dek_pkey", 1, &key, [&](HeapTuple tuple, TupleDesc descriptor) {
+  ScanDeks("tp_dek_pkey", 1, &key, [&](HeapTuple tuple, TupleDesc descriptor) {
     FillDek(tuple, descriptor, row);
     found = true;
     return false;
@@ -157,7 +185,7 @@ bool ReadActiveDek(envelope::Purpose purpose, std::string_view name, keyring::De
   bool found = false;
   TimestampTz newest = 0;
   *exists = false;
-  Scan(tables.dek, "tp_dek_name_idx", 2, key, [&](HeapTuple tuple, TupleDesc descriptor) {
+  ScanDeks("tp_dek_name_idx", 2, key, [&](HeapTuple tuple, TupleDesc descriptor) {
     *exists = true;
     keyring::DekRow candidate;
     FillDek(tuple, descriptor, &candidate);
@@ -200,11 +228,11 @@ int ReadUsableDeks(envelope::Purpose purpose, std::string_view name, keyring::De
     return true;
   };
   if (name.empty()) {
-    Scan(tables.dek, nullptr, 0, nullptr, take);
+    ScanDeks(nullptr, 0, nullptr, take);
   } else {
     ScanKeyData key;
     ScanKeyInit(&key, dek::kName, BTEqualStrategyNumber, F_TEXTEQ, TextKey(FromUtf8(name)));
-    Scan(tables.dek, "tp_dek_name_idx", 1, &key, take);
+    ScanDeks("tp_dek_name_idx", 1, &key, take);
   }
   pfree(created);
   return count;
@@ -214,7 +242,7 @@ keyring::DekRow* ReadAllDeks(int* count) {
   int room = 16;
   auto* rows = static_cast<keyring::DekRow*>(palloc(room * sizeof(keyring::DekRow)));
   *count = 0;
-  Scan(tables.dek, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
+  ScanDeks(nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
     if (*count == room) {
       room *= 2;
       rows = static_cast<keyring::DekRow*>(repalloc(rows, room * sizeof(keyring::DekRow)));
@@ -261,7 +289,7 @@ bool ReadNewestKek(keyring::KekRow* row) {
 }
 
 Oid TablesOwner() {
-  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(tables.dek));
+  HeapTuple tuple = SearchSysCache2(RELNAMENSP, CStringGetDatum("tp_dek"), ObjectIdGetDatum(tables.schema));
   if (!HeapTupleIsValid(tuple)) elog(ERROR, "no relation with oid %u", tables.dek);
   const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
   ReleaseSysCache(tuple);
@@ -282,7 +310,7 @@ bool RoleMayUse(Oid role, std::string_view capability, std::string_view dek_name
   // EXECUTE on the function is not enough: a grant that is lost, by a restore without the roles or a
   // TRUNCATE, must close and not open.
   bool granted = false;
-  Scan(tables.grant, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
+  ScanGrants([&](HeapTuple tuple, TupleDesc descriptor) {
     bool null;
     const Oid grantee = DatumGetObjectId(heap_getattr(tuple, grant::kGrantee, descriptor, &null));
     if (TextColumn(tuple, descriptor, grant::kCapability) != capability || !has_privs_of_role(role, grantee))

@@ -31,8 +31,8 @@ sub answer {
 }
 
 # What a failed allocation may be to a client: no memory; and where a library does not tell why it failed, what it was
-# asked for: a module that does not load, a token that does not answer, numbers that are no key.
-my $ordinary = qr/^(?:53200|58000|38000): |^22023: the (?:numbers are no public|private key lacks|key is neither)/;
+# asked for: a module that does not load, a token that does not answer, numbers that are no key, a block of RSA that is bad.
+my $ordinary = qr/^(?:53200|58000|38000): |^22023: the (?:numbers are no public|private key lacks|key is neither)|^22000: decryption failed/;
 
 # sweep($name, sql => ..., right => its answer, before => SQL that undoes what it did, cold => 1 for a new session each time,
 # after => sub { what else must be true, or words that say what is wrong })

@@ -176,6 +176,21 @@ TEST(Secret, IsZerosInAForkedChild) {
   EXPECT_TRUE(std::ranges::equal(secret.view(), kBytes));
 }
 
+TEST(Secret, OfAForkedChildIsLockedThereToo) {
+  const Secret secret{Bytes(kBytes)};
+  if (!SecretMemory().locked) GTEST_SKIP() << "memory cannot be locked here";
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const Secret own{Bytes(kBytes)};
+    const bool locked = MappingFlags(own.view().data()).find(" lo ") != std::string::npos;
+    _exit(locked && SecretMemory().locked ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 TEST(SecretDeathTest, GuardPagesStandBeforeAndBehindTheArena) {
   Secret secret{Bytes(kBytes)};
   volatile std::uint8_t* first = ArenaOf(secret.view().data(), false);
