@@ -21,6 +21,7 @@ my $node = failing_cluster('memory', memory => 1, conf => "restart_after_crash =
 # A session and its backend, as long as they live.
 sub begin {
     my $session = session($node);
+    $session->set_query_timer_restart;
     return { session => $session, pid => ask($session, 'SELECT pg_backend_pid()') };
 }
 

@@ -37,6 +37,7 @@ my @statements = (
 for my $test (@statements) {
     my ($name, $sql, $right) = @$test;
     my $session = session($node);
+    $session->set_query_timer_restart;
     fail_token($node);
     is(ask($session, $sql), $right, "$name: it is right") or next;
     my %calls = token_calls($node);
