@@ -6,8 +6,6 @@
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 
-#include <new>
-
 #include "base/error.hpp"
 #include "crypto/openssl.hpp"
 
@@ -63,8 +61,6 @@ std::optional<std::size_t> UnpadRsaBlock(RsaPadding padding, base::Bytes block, 
     return static_cast<std::size_t>(size);
   }
   base::Wipe(out);
-  // Of a wrong block OpenSSL tells last; where it had no memory for a hash it does not come to that.
-  if (!block.empty() && ERR_GET_LIB(ERR_peek_last_error()) != ERR_LIB_RSA) throw std::bad_alloc();
   ThrowIfOutOfMemory();
   return std::nullopt;
 }

@@ -60,6 +60,7 @@ $node->safe_psql('postgres', q{
     END $$;});
 
 my $session = session($node);
+$session->set_query_timer_restart;
 my $pid = ask($session, 'SELECT pg_backend_pid()');
 my $made = 0;
 

@@ -21,6 +21,7 @@ my $node = failing_cluster('memory', memory => 1, conf => "restart_after_crash =
 # A session and its backend, as long as they live.
 sub begin {
     my $session = session($node);
+    $session->set_query_timer_restart;
     return { session => $session, pid => ask($session, 'SELECT pg_backend_pid()') };
 }
 
@@ -31,8 +32,8 @@ sub answer {
 }
 
 # What a failed allocation may be to a client: no memory; and where a library does not tell why it failed, what it was
-# asked for: a module that does not load, a token that does not answer, numbers that are no key.
-my $ordinary = qr/^(?:53200|58000|38000): |^22023: the (?:numbers are no public|private key lacks|key is neither)/;
+# asked for: a module that does not load, a token that does not answer, numbers that are no key, a block of RSA that is bad.
+my $ordinary = qr/^(?:53200|58000|38000): |^22023: the (?:numbers are no public|private key lacks|key is neither)|^22000: decryption failed/;
 
 # sweep($name, sql => ..., right => its answer, before => SQL that undoes what it did, cold => 1 for a new session each time,
 # after => sub { what else must be true, or words that say what is wrong })
@@ -112,8 +113,8 @@ sweep('re-encryption', before => 'TRUNCATE work; INSERT INTO work SELECT * FROM 
 sweep('a signature', sql => q{SELECT tp_verify('signs', 'data', tp_sign('signs', 'data'))}, right => 't');
 sweep('RSA', sql => q{SELECT convert_from(tp_rsa_decrypt('opens', tp_rsa_encrypt('opens', 'data')), 'UTF8')}, right => 'data');
 sweep('AES in the token', sql => q{SELECT convert_from(tp_aes_decrypt('seals', tp_aes_encrypt('seals', 'data')), 'UTF8')}, right => 'data');
-sweep('making a key', sql => q{BEGIN; SELECT tp_generate_ec_key('made') IS NULL; ROLLBACK}, right => 'f');
-sweep('importing a key', sql => qq{BEGIN; SELECT tp_import_key('made', '$pem') IS NULL; ROLLBACK}, right => 'f');
+sweep('making a key', sql => q{BEGIN; SELECT tp_generate_ec_key('made') IS NULL; ROLLBACK}, right => 'f', points => 40);
+sweep('importing a key', sql => qq{BEGIN; SELECT tp_import_key('made', '$pem') IS NULL; ROLLBACK}, right => 'f', points => 40);
 sweep('the status', sql => q{SELECT count(*) FROM tp_status()}, right => 1);
 is(objects(), $objects, 'the token has the keys that it had');
 unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC|reinitializing|FATAL:  (?!out of memory|connection to client lost)/, 'no process crashed');
