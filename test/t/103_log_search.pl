@@ -49,9 +49,9 @@ sub found {
     return grep { grep { length > 5 && index($log, lc $_) >= 0 } forms($_) } @secrets;
 }
 
-# ---- pg_regress, once with each setting
+# ---- pg_regress, once with each setting, beside one another
 
-my (%log, %keys);
+my (%log, %keys, %run);
 for my $setting ('all', 'off') {
     my $node = new_cluster("log_$setting", start => 0, conf => <<"EOC");
 shared_preload_libraries = 'trustpoint'
@@ -71,11 +71,17 @@ EOC
     IPC::Run::run([ 'softhsm2-util', '--init-token', '--free', '--label', 'tp', '--pin', PIN, '--so-pin', SO_PIN ], '>', \my $out)
       or die 'softhsm2-util';
     $node->start;
-    my $output = $node->basedir . '/regress';
-    mkdir $output;
-    my @command = ($ENV{PG_REGRESS}, "--inputdir=$root", "--outputdir=$output", '--bindir=', '--host=' . $node->host,
+    my $run = $run{$setting} = { node => $node, output => $node->basedir . '/regress', told => '' };
+    mkdir $run->{output};
+    my @command = ($ENV{PG_REGRESS}, "--inputdir=$root", "--outputdir=$run->{output}", '--bindir=', '--host=' . $node->host,
         '--port=' . $node->port, '--dbname=contrib_regression', @topics);
-    IPC::Run::run(\@command, '>', \my $told, '2>&1');
+    $run->{process} = IPC::Run::start(\@command, '<', \undef, '>', \$run->{told}, '2>&1');
+}
+for my $setting ('all', 'off') {
+    my ($node, $output, $process) = @{ $run{$setting} }{qw(node output process)};
+    local $ENV{SOFTHSM2_CONF} = softhsm_conf($node);
+    $process->finish;
+    my $told = $run{$setting}{told};
     is(scalar(() = $told =~ /^test \w+ +\.\.\. |^(?:not )?ok +\d+/mg), scalar(@topics), "$setting: all scripts ran");
     # The last two show that this server is preloaded, and what is logged.
     my @failed = grep { defined && !/^(?:check|catalog)$/ } $told =~ /^test (\w+) +\.\.\. FAILED|^not ok +\d+ +- (\w+)/mg;
