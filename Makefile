@@ -83,7 +83,7 @@ check:
 endif
 # SUITE=sid for another one; MACHINE=/folder keeps the machine for the next time.
 check-trixie:
-	@DJANGO_DRIVER=psycopg bash test/machine $(or $(SUITE),trixie) make --no-print-directory check
+	@DJANGO_DRIVER=$(or $(DJANGO_DRIVER),psycopg) bash test/machine $(or $(SUITE),trixie) make --no-print-directory check
 container:
 	@bash test/setup test/check container
 package:

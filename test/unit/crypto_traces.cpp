@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #define OPENSSL_SUPPRESS_DEPRECATED  // for SHA-256's inner state
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
@@ -49,7 +50,7 @@ std::size_t Traces(const Secret& secret) {
 // start of CMAC's subkeys; both subkeys; the hash key with its words turned, as GCM keeps it; and its product
 // with x, bits reflected, as carry-less multiplication wants it. From OpenSSL 3.2 on a processor with AVX-512
 // has only the last.
-std::vector<Secret> Offspring(const Secret& key) {
+[[gnu::noinline]] std::vector<Secret> ComputeOffspring(const Secret& key) {
   const std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> context(EVP_CIPHER_CTX_new(),
                                                                                 EVP_CIPHER_CTX_free);
   std::vector<Secret> found;
@@ -84,6 +85,18 @@ std::vector<Secret> Offspring(const Secret& key) {
   bytes[0] = static_cast<std::uint8_t>(bytes[0] ^ carry);
   bytes[kHalf - 1] = static_cast<std::uint8_t>(bytes[kHalf - 1] ^ carry * 0xC2);
   found.push_back(std::move(product));
+  return found;
+}
+
+// What the computation itself has left on the stack is gone before anything is looked for.
+[[gnu::noinline]] void WipeStack() {
+  std::uint8_t below[16384];
+  OPENSSL_cleanse(below, sizeof below);
+}
+
+std::vector<Secret> Offspring(const Secret& key) {
+  std::vector<Secret> found = ComputeOffspring(key);
+  WipeStack();
   return found;
 }
 
