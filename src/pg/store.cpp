@@ -7,6 +7,7 @@ extern "C" {
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "catalog/pg_type.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
@@ -15,6 +16,19 @@ extern "C" {
 }
 
 namespace trustpoint::pg {
+namespace {
+
+// The end of the WAL that has been made. GetXLogInsertRecPtr() tells where the next record begins: when the
+// last one fills its page, that is behind a header which is not there yet, and which XLogFlush would miss.
+XLogRecPtr EndOfWal() {
+  const XLogRecPtr next = GetXLogInsertRecPtr();
+  const auto in_segment = XLogSegmentOffset(next, wal_segment_size);
+  const auto header = in_segment < XLOG_BLCKSZ ? SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+  return in_segment % XLOG_BLCKSZ == header ? next - header : next;
+}
+
+}  // namespace
+
 void BeginKeyChange(FunctionCallInfo fcinfo, const char* function) {
   PreventCommandDuringRecovery(function);
   PreventCommandIfReadOnly(function);
@@ -48,7 +62,7 @@ void BeginIrrevocableChange(FunctionCallInfo fcinfo, const char* function) {
                     errdetail("A rollback would bring back what the transaction has changed before."),
                     errhint("Commit that first.")));
   LockRelationOid(FindTables(fcinfo).dek, ShareRowExclusiveLock);
-  XLogFlush(GetXLogInsertRecPtr());  // with synchronous_commit off, commits may still be in memory
+  XLogFlush(EndOfWal());  // with synchronous_commit off, commits may still be in memory
 }
 
 void InsertKek(const keyring::KekRow& row) {

@@ -95,6 +95,32 @@ for my $label ('trustpoint-pg-kek', 'kek 2', 'kek 5') {
 is(try_sql($node, 'second', $all), 'plain second', 'the second database has none of its values under them');
 everywhere('old KEKs are gone');
 
+# The WAL ends where a page of it does: tp_destroy_kek, which writes out what others have committed, takes that for its end.
+my $fill = q{DO $$ DECLARE
+    free int; start pg_lsn; overhead int;
+BEGIN
+    FOR i IN 1 .. 2 LOOP
+        start := pg_current_wal_insert_lsn();
+        free := 8192 - (start - '0/0') % 8192;
+        EXIT WHEN free > 4000;
+        PERFORM pg_logical_emit_message(false, '', repeat('x', free));
+    END LOOP;
+    PERFORM pg_logical_emit_message(false, '', repeat('x', 1000));
+    overhead := pg_current_wal_insert_lsn() - start - 1000;
+    PERFORM pg_logical_emit_message(false, '', repeat('x', free - 1000 - 2 * overhead));
+END $$};
+my $wal_end = 'SELECT pg_current_wal_insert_lsn(), (pg_current_wal_insert_lsn() - \'0/0\') % 8192';
+my ($at_border, $refusal) = (0, '');
+for (1 .. 100) {
+    ask($session, $fill);
+    my $before = ask($session, $wal_end);
+    $refusal = ask($session, q{SELECT tp_destroy_kek('none', 'none')});
+    # Others write WAL too.
+    last if $at_border = $before =~ /\|24$/ && ask($session, $wal_end) eq $before;
+}
+ok($at_border, 'the WAL ends with a page');
+like($refusal, qr/^42704: /, 'and tp_destroy_kek says what it has to say');
+
 # Four errors, each before a value is touched.
 $node->safe_psql('postgres', 'CREATE TABLE good_kek AS TABLE tp_kek; CREATE TABLE good_dek AS TABLE tp_dek');
 my $restore = q{BEGIN; DELETE FROM tp_kek; INSERT INTO tp_kek TABLE good_kek; DELETE FROM tp_dek; INSERT INTO tp_dek TABLE good_dek; COMMIT};
