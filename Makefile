@@ -66,7 +66,7 @@ help:
 	@echo 'make package-check the same, installed on a clean machine, tested and purged there (as root, with mmdebstrap)'
 	@echo 'make django        tests of the Django package on a private server'
 	@echo 'make django-example   the example project at http://127.0.0.1:8000 (PORT=... for another port)'
-	@echo 'make bench         the benchmark: renews test/bench/RESULTS.md, in a quarter of an hour (QUICK=1: only shows that it runs)'
+	@echo 'make bench         the benchmark: renews test/bench/RESULTS.md, in about ten minutes (QUICK=1: only shows that it runs)'
 	@echo 'make bench-core    benchmarks of the core without PostgreSQL'
 	@echo 'make fuzz          fuzzers of the parsers from their corpora (FUZZ_SECONDS=... each, 60 by default)'
 	@echo 'make valgrind      unit tests of the core under Valgrind memcheck'

@@ -62,7 +62,7 @@ struct Backend {
   std::vector<pkcs11::TokenInfo> slots;
   std::vector<pkcs11::MechanismInfo> mechanisms;
   std::vector<pkcs11::Finding> findings;
-  pkcs11::LibraryInfo library;
+  pkcs11::LibraryInfo module_info;
   std::string text;
   std::vector<std::uint8_t> bytes;
   std::vector<hsm::ObjectInfo> objects;

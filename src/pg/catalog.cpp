@@ -35,9 +35,9 @@ constexpr AttrNumber kGrantee = 1, kCapability = 2, kName = 3;
 }
 
 Tables tables = {InvalidOid, InvalidOid, InvalidOid, InvalidOid};
-bool stale = false;  // rows may have changed
-bool moved = true;   // the tables themselves may have: the extension may have been dropped and made anew
-bool found = false;  // all of them, by a look that no error cut off
+bool stale = false;      // rows may have changed
+bool moved = true;       // the tables themselves may have: the extension may have been dropped and made anew
+bool all_found = false;  // all of them, by a look that no error cut off
 
 // Both only set the mark: they may run in the middle of anything.
 extern "C" void TrustpointRelationChanged(Datum, Oid relation) {
@@ -137,8 +137,8 @@ TimestampTz CreatedAt(HeapTuple tuple, TupleDesc descriptor, AttrNumber column) 
 }  // namespace
 
 const Tables& FindTables(FunctionCallInfo fcinfo) {
-  if (found && !moved) return tables;
-  found = moved = false;
+  if (all_found && !moved) return tables;
+  all_found = moved = false;
   tables.schema = get_func_namespace(fcinfo->flinfo->fn_oid);
   tables.kek = get_relname_relid("tp_kek", tables.schema);
   tables.grant = get_relname_relid("tp_dek_grant", tables.schema);
@@ -147,7 +147,7 @@ const Tables& FindTables(FunctionCallInfo fcinfo) {
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                     errmsg("the tables of trustpoint are not beside its functions"),
                     errhint("Use CREATE EXTENSION trustpoint; its functions cannot be copied elsewhere.")));
-  found = true;
+  all_found = true;
   return tables;
 }
 

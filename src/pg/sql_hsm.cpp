@@ -65,15 +65,15 @@ CK_SLOT_ID FirstUninitialized(pkcs11::Module& module) {
 TP_SQL_FUNCTION(tp_hsm_info) {
   Backend& backend = ThisBackend();
   RunOnToken(Level::kToken, Gate::kForStart, [&](Connection& connection) {
-    connection.Run(Level::kToken, [&](Session& session) { backend.library = session.module().Info(); });
+    connection.Run(Level::kToken, [&](Session& session) { backend.module_info = session.module().Info(); });
   });
   const pkcs11::TokenInfo& token = backend.connection.token();
   ResultRow row;
-  row.Text(backend.library.path.c_str());
-  row.Text(backend.library.manufacturer.c_str());
-  row.Text(backend.library.description.c_str());
-  row.Text(backend.library.library_version.c_str());
-  row.Text(backend.library.cryptoki_version.c_str());
+  row.Text(backend.module_info.path.c_str());
+  row.Text(backend.module_info.manufacturer.c_str());
+  row.Text(backend.module_info.description.c_str());
+  row.Text(backend.module_info.version.c_str());
+  row.Text(backend.module_info.cryptoki_version.c_str());
   row.Bigint(token.slot);
   row.Text(token.label.c_str());
   row.Text(token.manufacturer.c_str());

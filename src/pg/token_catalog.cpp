@@ -37,7 +37,7 @@ TokenTables tables = {InvalidOid, InvalidOid, InvalidOid};
 Oid kek_table = InvalidOid;
 bool stale = false;
 bool moved = true;
-bool found = false;  // as in catalog.cpp
+bool all_found = false;  // as in catalog.cpp
 
 // Both only set the mark: they may run in the middle of anything.
 extern "C" void TrustpointTokenRelationChanged(Datum, Oid relation) {
@@ -86,15 +86,15 @@ const char* OperationName(Operation operation) { return kOperationNames[static_c
 
 const TokenTables& FindTokenTables(FunctionCallInfo fcinfo) {
   kek_table = FindTables(fcinfo).kek;
-  if (found && !moved) return tables;
-  found = moved = false;
+  if (all_found && !moved) return tables;
+  all_found = moved = false;
   tables.key = IndexOf("tp_token_key");
   tables.trash = IndexOf("tp_token_trash");
   tables.grant = IndexOf("tp_key_grant");
   if (!OidIsValid(tables.key) || !OidIsValid(tables.trash) || !OidIsValid(tables.grant))
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the tables of the token's keys are not there"),
                     errhint("Use ALTER EXTENSION trustpoint UPDATE.")));
-  found = true;
+  all_found = true;
   return tables;
 }
 

@@ -16,7 +16,7 @@
 namespace trustpoint::pkcs11 {
 
 struct LibraryInfo {
-  std::string path, manufacturer, description, library_version, cryptoki_version;
+  std::string path, manufacturer, description, version, cryptoki_version;
 };
 
 class Module {
