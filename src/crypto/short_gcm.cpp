@@ -1,6 +1,5 @@
 #include "crypto/short_gcm.hpp"
 
-#include <openssl/evp.h>
 #include <openssl/modes.h>
 
 #include "base/error.hpp"
@@ -8,17 +7,6 @@
 
 namespace trustpoint::crypto {
 namespace {
-
-constexpr std::size_t kBlockSize = 16;
-
-const EVP_CIPHER* Aes256Ecb() {
-  static const EVP_CIPHER* const cipher = [] {
-    EVP_CIPHER* fetched = EVP_CIPHER_fetch(Library(), "AES-256-ECB", nullptr);
-    if (fetched == nullptr) ThrowNotOffered("OpenSSL offers no AES-256");
-    return fetched;
-  }();
-  return cipher;
-}
 
 void Require(bool condition, const char* what) {
   if (!condition) throw base::Error(base::ErrorCode::kInternal, what);
@@ -29,57 +17,45 @@ void Require(bool condition, const char* what) {
 // What OpenSSL's GCM asks of a block cipher: one block, and many blocks that count in their last four bytes.
 void ShortGcmContext::EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* aes) {
   Aes* cipher = static_cast<Aes*>(const_cast<void*>(aes));
-  if (EVP_Cipher(cipher->context, out, in, kBlockSize) < 0) cipher->failed = true;
+  if (!cipher->blocks.Encrypt(in, out, kAesBlockSize)) cipher->failed = true;
 }
 
 void ShortGcmContext::EncryptCounted(const std::uint8_t* in, std::uint8_t* out, std::size_t blocks,
                                      const void* aes, const std::uint8_t* first) {
   constexpr std::size_t kFixed = 12;
-  alignas(kBlockSize) std::uint8_t stream[kShortGcmMax] = {};
+  alignas(kAesBlockSize) std::uint8_t stream[kShortGcmMax] = {};
   const std::uint32_t counter = base::GetU32(first + kFixed);
   for (std::size_t i = 0; i < blocks; ++i) {
-    std::uint8_t* block = stream + i * kBlockSize;
+    std::uint8_t* block = stream + i * kAesBlockSize;
     base::Copy({block, kFixed}, {first, kFixed});
     base::PutU32(block + kFixed, counter + static_cast<std::uint32_t>(i));
   }
-  const std::size_t size = blocks * kBlockSize;
+  const std::size_t size = blocks * kAesBlockSize;
   Aes* cipher = static_cast<Aes*>(const_cast<void*>(aes));
-  if (EVP_Cipher(cipher->context, stream, stream, static_cast<unsigned>(size)) < 0) cipher->failed = true;
+  if (!cipher->blocks.Encrypt(stream, stream, size)) cipher->failed = true;
   for (std::size_t i = 0; i < size; ++i) out[i] = in[i] ^ stream[i];
   base::Wipe({stream, size});  // with the ciphertext it is the plaintext
 }
 
-ShortGcmContext::~ShortGcmContext() { Discard(); }
-
-bool ShortGcmContext::Create() {
-  static constexpr std::uint8_t kZeros[kKeySize] = {};
-  const EVP_CIPHER* const cipher = Aes256Ecb();  // may throw: before there is anything to give back
-  aes_.context = EVP_CIPHER_CTX_new();
-  if (aes_.context == nullptr || EVP_EncryptInit_ex2(aes_.context, cipher, kZeros, nullptr, nullptr) != 1)
-    return false;
-  gcm_ = CRYPTO_gcm128_new(&aes_, EncryptBlock);
-  return gcm_ != nullptr;
+ShortGcmContext::~ShortGcmContext() {
+  CRYPTO_gcm128_release(gcm_);  // cleanses hash key and table
 }
 
-void ShortGcmContext::Discard() noexcept {
-  EVP_CIPHER_CTX_free(aes_.context);  // the provider cleanses the schedule
-  CRYPTO_gcm128_release(gcm_);        // cleanses hash key and table
-  aes_ = {};
-  gcm_ = nullptr;
-}
-
-bool ShortGcmContext::Key(base::Bytes key) noexcept {
-  aes_.failed = false;
-  if (EVP_EncryptInit_ex2(aes_.context, nullptr, key.data(), nullptr, nullptr) != 1) return false;
-  CRYPTO_gcm128_init(gcm_, &aes_, EncryptBlock);
-  return !aes_.failed;
+bool ShortGcmContext::Key(base::Bytes key) {
+  aes_.failed = !aes_.blocks.SetKey(key);
+  if (aes_.failed) return false;
+  if (gcm_ == nullptr)
+    gcm_ = CRYPTO_gcm128_new(&aes_, EncryptBlock);
+  else
+    CRYPTO_gcm128_init(gcm_, &aes_, EncryptBlock);
+  return gcm_ != nullptr && !aes_.failed;
 }
 
 void ShortGcmContext::SetKey(base::Bytes key) {
   Require(key.size() == kKeySize, "an AES-256-GCM key has 32 bytes");
-  const bool created = gcm_ != nullptr || Create();
-  keyed_ = true;  // from here on Clear has something to do
-  if (created && Key(key)) return;
+  const bool good = Key(key);  // throws before there is a key to clear
+  keyed_ = true;
+  if (good) return;
   Clear();
   ThrowOpenSsl("could not set an AES-256-GCM key");
 }
@@ -87,9 +63,14 @@ void ShortGcmContext::SetKey(base::Bytes key) {
 void ShortGcmContext::Clear() noexcept {
   if (!keyed_) return;
   keyed_ = false;
-  // A new key overwrites the round keys and resets the whole GCM state, hash key and table included.
-  static constexpr std::uint8_t kZeros[kKeySize] = {};
-  if (gcm_ == nullptr || !Key(kZeros)) Discard();  // SetKey makes new ones
+  aes_.blocks.Clear();
+  if (gcm_ == nullptr) return;
+  // A new key resets the whole state: the hash key, its table, the last text.
+  aes_.failed = false;
+  CRYPTO_gcm128_init(gcm_, &aes_, EncryptBlock);
+  if (!aes_.failed) return;
+  CRYPTO_gcm128_release(gcm_);
+  gcm_ = nullptr;  // SetKey makes a new one
 }
 
 void ShortGcmContext::Begin(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail, base::Bytes in,

@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "base/bytes.hpp"
+#include "crypto/aes_blocks.hpp"
 #include "crypto/gcm.hpp"
 
 struct gcm128_context;
@@ -36,7 +37,7 @@ class ShortGcmContext {
 
   // OpenSSL's GCM calls the block cipher through functions that return nothing.
   struct Aes {
-    evp_cipher_ctx_st* context = nullptr;
+    AesBlocks blocks;
     bool failed = false;
   };
   Aes aes_;
@@ -46,9 +47,7 @@ class ShortGcmContext {
  private:
   static void EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* aes);
 
-  bool Key(base::Bytes key) noexcept;
-  bool Create();
-  void Discard() noexcept;
+  bool Key(base::Bytes key);
 };
 
 class ShortGcmSealer : public ShortGcmContext {

@@ -1,9 +1,5 @@
 #include "crypto/xaes.hpp"
 
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
-
 #include "base/error.hpp"
 #include "crypto/gcm.hpp"
 #include "crypto/openssl.hpp"
@@ -11,66 +7,50 @@
 namespace trustpoint::crypto {
 namespace {
 
-constexpr std::size_t kBlockSize = 16;
-
-constexpr std::uint8_t kZeros[kKeySize] = {};
-
-using MacContext = Owned<EVP_MAC_CTX, EVP_MAC_CTX_free>;
-
-// Keyed with zeros, as an unkeyed one cannot be copied. A copy of it costs less than a new context, which
-// would look up its cipher by name.
-const EVP_MAC_CTX* CmacTemplate() {
-  static const EVP_MAC_CTX* const context = [] {
-    static char cipher[] = "AES-256-CBC";  // what CMAC builds on
-    const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, cipher, 0),
-                                     OSSL_PARAM_construct_end()};
-    const Owned<EVP_MAC, EVP_MAC_free> mac(EVP_MAC_fetch(Library(), "CMAC", nullptr));
-    MacContext made(mac == nullptr ? nullptr : EVP_MAC_CTX_new(mac.get()));
-    if (made == nullptr || EVP_MAC_init(made.get(), kZeros, sizeof kZeros, parameters) != 1)
-      ThrowNotOffered("OpenSSL offers no CMAC");
-    return made.release();
-  }();
-  return context;
-}
-
-EVP_MAC_CTX* NewContext() {
-  if (EVP_MAC_CTX* context = EVP_MAC_CTX_dup(CmacTemplate())) return context;
-  ThrowOpenSsl("could not create a CMAC context");
-}
-
-// One half of the derived key: the CMAC of 00 counter 'X' 00 prefix, a counter-mode KDF's only block.
-bool DeriveHalf(EVP_MAC_CTX* context, std::uint8_t counter, base::Bytes prefix, std::uint8_t* half) {
-  std::uint8_t message[kBlockSize] = {0, counter, 'X', 0};
-  base::Copy({message + 4, kXaesPrefixSize}, prefix);
-  std::size_t written;
-  return EVP_MAC_init(context, nullptr, 0, nullptr) == 1 &&
-         EVP_MAC_update(context, message, sizeof message) == 1 &&
-         EVP_MAC_final(context, half, &written, kBlockSize) == 1;
+// CMAC's subkey for whole blocks: twice the block, as a number of GF(2^128), without a branch on a secret.
+void Double(base::Block<kAesBlockSize>& block) {
+  const unsigned carry = block[0] >> 7;
+  for (std::size_t i = 0; i + 1 < block.size(); ++i)
+    block[i] = static_cast<std::uint8_t>(block[i] << 1 | block[i + 1] >> 7);
+  block.back() = static_cast<std::uint8_t>(block.back() << 1 ^ carry * 0x87);
 }
 
 }  // namespace
 
-XaesDeriver::~XaesDeriver() {
-  EVP_MAC_CTX_free(context_);  // OpenSSL cleanses the round keys, the subkeys and the chaining block
+bool XaesDeriver::Key(base::Bytes key) {
+  subkey_ = {};
+  if (!aes_.SetKey(key) || !aes_.Encrypt(subkey_.data(), subkey_.data(), subkey_.size())) return false;
+  aes_.ClearRegisters();
+  Double(subkey_);
+  return true;
 }
 
 void XaesDeriver::SetKey(base::Bytes key) {
   if (key.size() != kKeySize)
     throw base::Error(base::ErrorCode::kInternal, "an XAES-256-GCM key has 32 bytes");
-  if (context_ == nullptr) context_ = NewContext();
-  keyed_ = true;  // from here on Clear has something to do
-  if (EVP_MAC_init(context_, key.data(), key.size(), nullptr) == 1) return;
+  const bool good = Key(key);  // throws before there is a key to clear
+  keyed_ = true;
+  if (good) return;
   Clear();
   ThrowOpenSsl("could not set an XAES-256-GCM key");
 }
 
+// Each half is the CMAC of one block, 00 counter 'X' 00 prefix: a counter-mode KDF of two blocks. They are
+// made where the result goes, as with the prefix they are the subkey.
 void XaesDeriver::Derive(base::Bytes prefix, base::MutableBytes derived) {
   if (!keyed_) throw base::Error(base::ErrorCode::kInternal, "key derivation without a key");
   if (prefix.size() != kXaesPrefixSize || derived.size() != kKeySize)
     throw base::Error(base::ErrorCode::kInternal, "key derivation with a buffer of the wrong size");
-  if (DeriveHalf(context_, 1, prefix, derived.data()) &&
-      DeriveHalf(context_, 2, prefix, derived.data() + kBlockSize))
-    return;
+  for (std::uint8_t counter = 1; counter <= 2; ++counter) {
+    std::uint8_t* const half = derived.data() + (counter - 1) * kAesBlockSize;
+    const std::uint8_t head[] = {0, counter, 'X', 0};
+    base::Copy({half, sizeof head}, head);
+    base::Copy({half + sizeof head, kXaesPrefixSize}, prefix);
+    for (std::size_t i = 0; i < kAesBlockSize; ++i) half[i] ^= subkey_[i];
+  }
+  const bool good = aes_.Encrypt(derived.data(), derived.data(), derived.size());
+  aes_.ClearRegisters();
+  if (good) return;
   base::Wipe(derived);
   ThrowOpenSsl("key derivation failed");
 }
@@ -78,10 +58,8 @@ void XaesDeriver::Derive(base::Bytes prefix, base::MutableBytes derived) {
 void XaesDeriver::Clear() noexcept {
   if (!keyed_) return;
   keyed_ = false;
-  // Overwrites the round keys, both subkeys, and the chaining block, which is a half of the last derived key.
-  if (EVP_MAC_init(context_, kZeros, sizeof kZeros, nullptr) == 1) return;
-  EVP_MAC_CTX_free(context_);
-  context_ = nullptr;  // SetKey makes a new one
+  aes_.Clear();
+  base::Wipe(subkey_);
 }
 
 }  // namespace trustpoint::crypto

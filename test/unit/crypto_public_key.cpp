@@ -290,7 +290,10 @@ TEST(PublicKey, EncryptsWhatOpensInEveryPaddingAndSize) {
 TEST(RsaBlock, OpensInItsOwnPaddingAlone) {
   const PublicKey key = PublicKey::FromPem(test::PublicPem(test::RsaKey()));
   for (const RsaPadding made : kPaddings) {
-    const Buffer block = RawDecrypt(test::RsaKey(), key.Encrypt(made, kData));
+    Buffer block;
+    do {  // one block of OAEP in 256 begins as one of PKCS #1
+      block = RawDecrypt(test::RsaKey(), key.Encrypt(made, kData));
+    } while (made != RsaPadding::kPkcs1 && block[1] == 2);
     Buffer out(block.size());
     for (const RsaPadding tried : kPaddings) {
       const bool opens = UnpadRsaBlock(tried, block, out).has_value();
