@@ -13,10 +13,11 @@ extern "C" {
 namespace trustpoint::pg {
 
 Counters internal::counters;
+bool internal::counted = false;
 
 namespace {
 
-using internal::counters;
+using internal::counted, internal::counters;
 
 static_assert(sizeof(Counters) == kCounters * sizeof(std::uint64_t));
 
@@ -77,18 +78,6 @@ Slot* FindSlot() {
 
 std::uint64_t* Numbers(Counters* all) { return reinterpret_cast<std::uint64_t*>(all); }
 
-// What the core has counted joins what we count.
-void TakeTokenCalls() {
-  pkcs11::CallCounts& calls = pkcs11::CallCountsOfProcess();
-  for (std::size_t i = 0; i < calls.size(); ++i) {
-    if (calls[i].calls == 0) continue;
-    counters.token[i].calls += calls[i].calls;
-    counters.token[i].failures += calls[i].failures;
-    counters.token[i].nanoseconds += calls[i].nanoseconds;
-    calls[i] = {};
-  }
-}
-
 }  // namespace
 
 void PrepareStatistics() {
@@ -110,13 +99,19 @@ void CountFailure(int sqlstate) noexcept {
   std::size_t index = 0;
   while (index < std::size(kFailureNames) - 1 && std::strcmp(name, kFailureNames[index]) != 0) ++index;
   ++counters.failures[index];
+  counted = true;
 }
 
 void AddStatistics() {
-  TakeTokenCalls();
-  if (shared == nullptr || !OidIsValid(MyDatabaseId)) return;
+  // Every transaction of the server comes by here: one that had nothing to do with us, or nothing with the token, is
+  // not kept waiting.
+  static bool token_counted = false;
+  token_counted = pkcs11::TakeCallCounts(&counters.token) || token_counted;
+  if (!(counted || token_counted) || shared == nullptr || !OidIsValid(MyDatabaseId)) return;
+  const std::size_t end = token_counted ? kCounters : offsetof(Counters, token) / sizeof(std::uint64_t);
+  counted = token_counted = false;
   std::uint64_t* numbers = Numbers(&counters);
-  for (std::size_t i = 0; i < kCounters; ++i) {
+  for (std::size_t i = 0; i < end; ++i) {
     if (numbers[i] == 0) continue;
     if (own_slot == nullptr) own_slot = FindSlot();
     pg_atomic_fetch_add_u64(&own_slot->counters[i], static_cast<int64>(numbers[i]));

@@ -39,21 +39,27 @@ struct Counters {
     std::uint64_t count, nanoseconds;
   } gate;  // waits for the gate or the turn
   std::uint64_t failures[std::size(kFailureNames)];
-  pkcs11::CallCounts token;
+  pkcs11::CallCounts token;  // the last: see AddStatistics
 };
 inline constexpr std::size_t kCounters = sizeof(Counters) / sizeof(std::uint64_t);
 
 namespace internal {
 extern Counters counters;
+extern bool counted;  // something, since the counters were last added to those of the database
 }
 
 inline void CountCall(Call call, std::size_t bytes) {
   auto& counter = internal::counters.calls[static_cast<std::size_t>(call)];
   ++counter.count;
   counter.bytes += bytes;
+  internal::counted = true;
 }
-inline void CountFound(Found found) { ++internal::counters.found[static_cast<std::size_t>(found)]; }
+inline void CountFound(Found found) {
+  ++internal::counters.found[static_cast<std::size_t>(found)];
+  internal::counted = true;
+}
 inline void CountGateWait(std::uint64_t nanoseconds) {
+  internal::counted = true;
   ++internal::counters.gate.count;
   internal::counters.gate.nanoseconds += nanoseconds;
 }

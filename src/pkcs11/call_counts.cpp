@@ -6,6 +6,7 @@ namespace trustpoint::pkcs11 {
 namespace {
 
 CallCounts counts{};
+bool any = false;
 const CK_FUNCTION_LIST* counted = nullptr;
 
 std::uint64_t Now() noexcept {
@@ -30,6 +31,7 @@ struct Counting<kMember, kIndex> {
     const std::uint64_t start = Now();
     const CK_RV rv = (counted->*kMember)(args...);
     CallCount& count = counts[kIndex];
+    any = true;
     ++count.calls;
     count.failures += rv == CKR_OK ? 0 : 1;
     count.nanoseconds += Now() - start;
@@ -43,7 +45,18 @@ struct Counting<kMember, kIndex> {
 
 }  // namespace
 
-CallCounts& CallCountsOfProcess() noexcept { return counts; }
+bool TakeCallCounts(CallCounts* sum) noexcept {
+  if (!any) return false;
+  any = false;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    CallCount& total = (*sum)[i];
+    total.calls += counts[i].calls;
+    total.failures += counts[i].failures;
+    total.nanoseconds += counts[i].nanoseconds;
+  }
+  counts = {};
+  return true;
+}
 
 CK_FUNCTION_LIST CountingList(const CK_FUNCTION_LIST& api) noexcept {
   CK_FUNCTION_LIST list = api;
