@@ -41,6 +41,19 @@ inline void Copy(MutableBytes target, Bytes source) {
   if (!source.empty()) std::memcpy(target.data(), source.data(), source.size());
 }
 
+// out = left ^ right, all of one size; out may be one of them. By words, as not every compiler makes them of
+// bytes.
+inline void Xor(MutableBytes out, Bytes left, Bytes right) {
+  std::size_t i = 0;
+  for (std::uint64_t a, b; i + sizeof a <= out.size(); i += sizeof a) {
+    std::memcpy(&a, left.data() + i, sizeof a);
+    std::memcpy(&b, right.data() + i, sizeof b);
+    a ^= b;
+    std::memcpy(out.data() + i, &a, sizeof a);
+  }
+  for (; i < out.size(); ++i) out[i] = left[i] ^ right[i];
+}
+
 // Overwrites with zeros; the compiler may not leave it out.
 inline void Wipe(MutableBytes bytes) noexcept {
   if (!bytes.empty()) explicit_bzero(bytes.data(), bytes.size());

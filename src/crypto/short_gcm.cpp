@@ -33,7 +33,7 @@ void ShortGcmContext::EncryptCounted(const std::uint8_t* in, std::uint8_t* out, 
   const std::size_t size = blocks * kAesBlockSize;
   Aes* cipher = static_cast<Aes*>(const_cast<void*>(aes));
   if (!cipher->blocks.Encrypt(stream, stream, size)) cipher->failed = true;
-  for (std::size_t i = 0; i < size; ++i) out[i] = in[i] ^ stream[i];
+  base::Xor({out, size}, {in, size}, {stream, size});
   base::Wipe({stream, size});  // with the ciphertext it is the plaintext
 }
 

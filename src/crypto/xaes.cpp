@@ -46,7 +46,7 @@ void XaesDeriver::Derive(base::Bytes prefix, base::MutableBytes derived) {
     const std::uint8_t head[] = {0, counter, 'X', 0};
     base::Copy({half, sizeof head}, head);
     base::Copy({half + sizeof head, kXaesPrefixSize}, prefix);
-    for (std::size_t i = 0; i < kAesBlockSize; ++i) half[i] ^= subkey_[i];
+    base::Xor({half, kAesBlockSize}, {half, kAesBlockSize}, subkey_);
   }
   const bool good = aes_.Encrypt(derived.data(), derived.data(), derived.size());
   aes_.ClearRegisters();

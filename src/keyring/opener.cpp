@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/secret.hpp"
-
 namespace trustpoint::keyring {
 
 template <class Gcm>
@@ -20,9 +18,8 @@ void Opener::KeyFor(Kept<Gcm>& kept, const Dek& dek, const envelope::Value& valu
       deriver_serial_ = dek.serial();
     }
     base::Copy(kept.prefix, value.nonce.first(crypto::kXaesPrefixSize));
-    base::Secret derived(crypto::kKeySize);
-    deriver_.Derive(kept.prefix, derived.bytes());
-    kept.gcm.SetKey(derived.view());
+    deriver_.Derive(kept.prefix, derived_.bytes());
+    kept.gcm.SetKey(derived_.view());
   } else {
     kept.gcm.SetKey(dek.gcm_key());
   }
@@ -49,6 +46,7 @@ void Opener::EndTransaction() noexcept {
   short_.gcm.Clear();
   long_.gcm.Clear();
   deriver_.Clear();
+  base::Wipe(derived_.bytes());
 }
 
 }  // namespace trustpoint::keyring

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/bytes.hpp"
+#include "base/secret.hpp"
 #include "crypto/gcm.hpp"
 #include "crypto/short_gcm.hpp"
 #include "crypto/xaes.hpp"
@@ -41,6 +42,7 @@ class Opener {
   Kept<crypto::GcmOpener> long_;
   Kept<crypto::ShortGcmOpener> short_;
   crypto::XaesDeriver deriver_;
+  base::Secret derived_{crypto::kKeySize};  // on its way into a context
   std::uint64_t deriver_serial_ = 0;
 };
 

@@ -1,6 +1,5 @@
 #include "keyring/sealer.hpp"
 
-#include "base/secret.hpp"
 #include "crypto/random.hpp"
 
 namespace trustpoint::keyring {
@@ -30,9 +29,8 @@ void Sealer::SealWith(Gcm& gcm, const Dek& dek, std::uint32_t key_id, base::Byte
                       base::Bytes plaintext, base::MutableBytes stored) {
   const base::MutableBytes nonce = base::MutableBytes(nonce_).first(envelope::NonceSize(suite_));
   if (!gcm.keyed() && suite_ == envelope::Suite::kXaes256Gcm) {
-    base::Secret derived(crypto::kKeySize);
-    deriver_.Derive(nonce.first(crypto::kXaesPrefixSize), derived.bytes());
-    gcm.SetKey(derived.view());
+    deriver_.Derive(nonce.first(crypto::kXaesPrefixSize), derived_.bytes());
+    gcm.SetKey(derived_.view());
   } else if (!gcm.keyed()) {
     gcm.SetKey(dek.gcm_key());
   }
@@ -61,6 +59,7 @@ void Sealer::EndTransaction() noexcept {
   short_.Clear();
   long_.Clear();
   deriver_.Clear();
+  base::Wipe(derived_.bytes());
   base::Wipe(nonce_);
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/bytes.hpp"
+#include "base/secret.hpp"
 #include "crypto/gcm.hpp"
 #include "crypto/short_gcm.hpp"
 #include "crypto/xaes.hpp"
@@ -39,7 +40,8 @@ class Sealer {
   crypto::GcmSealer long_;
   crypto::ShortGcmSealer short_;
   crypto::XaesDeriver deriver_;
-  std::uint64_t dek_serial_ = 0;  // 0: none
+  base::Secret derived_{crypto::kKeySize};  // on its way into a context
+  std::uint64_t dek_serial_ = 0;            // 0: none
   envelope::Suite suite_ = envelope::Suite::kXaes256Gcm;
   base::Block<envelope::kMaxNonceSize> nonce_{};  // its last 12 bytes count
   std::uint64_t values_ = 0;

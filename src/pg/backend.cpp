@@ -10,9 +10,10 @@ extern "C" {
 }
 
 namespace trustpoint::pg {
-namespace {
 
-Backend* backend = nullptr;
+Backend* internal::backend = nullptr;
+
+namespace {
 
 // Base backups leave the contents of this folder out.
 constexpr char kPinMemoFile[] = "pg_stat_tmp/trustpoint.pin";
@@ -41,17 +42,12 @@ void Backend::WipeContexts() noexcept {
   indexer.EndTransaction();
 }
 
-Backend& ThisBackend() {
-  if (backend == nullptr) {
-    Run([] {
-      const base::Secret first(base::Bytes(base::Block<1>{}));  // maps the memory for keys
-      backend = new Backend;
-    });
-    WarnIfUnlocked();
-  }
-  return *backend;
+void internal::MakeBackend() {
+  Run([] {
+    const base::Secret first(base::Bytes(base::Block<1>{}));  // maps the memory for keys
+    backend = new Backend;
+  });
+  WarnIfUnlocked();
 }
-
-Backend* ExistingBackend() { return backend; }
 
 }  // namespace trustpoint::pg

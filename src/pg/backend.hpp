@@ -69,9 +69,17 @@ struct Backend {
   std::vector<hsm::AttributeInfo> attributes;
 };
 
-// Builds it on first use. May ereport: call it from the PostgreSQL layer, before the body.
-Backend& ThisBackend();
+namespace internal {
+extern Backend* backend;
+void MakeBackend();
+}  // namespace internal
+
 // nullptr when this backend has not used trustpoint yet.
-Backend* ExistingBackend();
+inline Backend* ExistingBackend() { return internal::backend; }
+// Builds it on first use. May ereport: call it from the PostgreSQL layer, before the body.
+inline Backend& ThisBackend() {
+  if (internal::backend == nullptr) internal::MakeBackend();
+  return *internal::backend;
+}
 
 }  // namespace trustpoint::pg

@@ -103,8 +103,8 @@ void CountFailure(int sqlstate) noexcept {
 }
 
 void AddStatistics() {
-  // Every transaction of the server comes by here: one that had nothing to do with us, or nothing with the token, is
-  // not kept waiting.
+  // Every transaction of the server comes by here: one that had nothing to do with us, or nothing with the
+  // token, is not kept waiting.
   static bool token_counted = false;
   token_counted = pkcs11::TakeCallCounts(&counters.token) || token_counted;
   if (!(counted || token_counted) || shared == nullptr || !OidIsValid(MyDatabaseId)) return;

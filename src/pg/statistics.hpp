@@ -46,7 +46,7 @@ inline constexpr std::size_t kCounters = sizeof(Counters) / sizeof(std::uint64_t
 namespace internal {
 extern Counters counters;
 extern bool counted;  // something, since the counters were last added to those of the database
-}
+}  // namespace internal
 
 inline void CountCall(Call call, std::size_t bytes) {
   auto& counter = internal::counters.calls[static_cast<std::size_t>(call)];

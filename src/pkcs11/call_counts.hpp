@@ -33,8 +33,8 @@ struct CallCount {
 };
 using CallCounts = std::array<CallCount, std::size(kCountedFunctions)>;
 
-// Moves what this process has counted, of all its modules and by the index of the name, to *sum. False: there was
-// nothing, which costs next to nothing to find.
+// Moves what this process has counted, of all its modules and by the index of the name, to *sum. False: there
+// was nothing, which costs next to nothing to find.
 bool TakeCallCounts(CallCounts* sum) noexcept;
 
 // The list with counting functions in it. What is called through it is called in the module of the last

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "pkcs11/token.hpp"
 
 namespace trustpoint::pkcs11 {
 namespace {
@@ -46,7 +47,7 @@ class Search {
 // "Nothing found" is also what SoftHSM says when its token folder is gone.
 void CheckTokenThere(Session& session) {
   CK_TOKEN_INFO info = {};
-  session.Check(session.api()->C_GetTokenInfo(session.slot(), &info), "C_GetTokenInfo");
+  session.Check(AskToken(*session.api(), session.slot(), &info), "C_GetTokenInfo");
 }
 
 }  // namespace

@@ -48,9 +48,16 @@ std::string Named(const std::string& selector) {
 
 }  // namespace
 
+CK_RV AskToken(const CK_FUNCTION_LIST& api, CK_SLOT_ID slot, CK_TOKEN_INFO* info) noexcept {
+  CK_RV rv = api.C_GetTokenInfo(slot, info);
+  for (int i = 1; i < kTokenInfoTries && rv != CKR_OK && rv != CKR_TOKEN_NOT_PRESENT; ++i)
+    rv = api.C_GetTokenInfo(slot, info);
+  return rv;
+}
+
 TokenInfo ReadToken(Module& module, CK_SLOT_ID slot) {
   CK_TOKEN_INFO info = {};
-  Check(module.api()->C_GetTokenInfo(slot, &info), "C_GetTokenInfo");
+  Check(AskToken(*module.api(), slot, &info), "C_GetTokenInfo");
   TokenInfo token;
   token.slot = slot;
   token.token_present = true;
@@ -70,11 +77,8 @@ TokenInfo ReadToken(Module& module, CK_SLOT_ID slot) {
 }
 
 bool TokenAnswers(Module& module, CK_SLOT_ID slot) noexcept {
-  for (int i = 0; i < kTokenInfoTries; ++i) {
-    CK_TOKEN_INFO info = {};
-    if (module.api()->C_GetTokenInfo(slot, &info) == CKR_OK) return true;
-  }
-  return false;
+  CK_TOKEN_INFO info = {};
+  return AskToken(*module.api(), slot, &info) == CKR_OK;
 }
 
 std::vector<TokenInfo> ListSlots(Module& module) {

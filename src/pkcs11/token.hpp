@@ -31,9 +31,11 @@ struct MechanismInfo {
   CK_FLAGS flags;
 };
 
+// C_GetTokenInfo, up to three times: SoftHSM fails one call in 150 while others log in (CKR_GENERAL_ERROR).
+CK_RV AskToken(const CK_FUNCTION_LIST& api, CK_SLOT_ID slot, CK_TOKEN_INFO* info) noexcept;
 // The token in the slot. Throws as Check.
 TokenInfo ReadToken(Module& module, CK_SLOT_ID slot);
-// Whether the token is there: C_GetTokenInfo, asked up to three times.
+// Whether the token is there, by AskToken.
 bool TokenAnswers(Module& module, CK_SLOT_ID slot) noexcept;
 // All slots. One whose information cannot be read is listed without a token, never an error.
 std::vector<TokenInfo> ListSlots(Module& module);

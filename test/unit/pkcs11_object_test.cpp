@@ -148,5 +148,17 @@ TEST_F(ObjectTest, FindsNothingAndSaysSoWhenTheTokenFolderIsGone) {
   EXPECT_ERROR(kTokenUnreachable, OnToken([&](Session& session) { pkcs11::Find(session, any, 2); }));
 }
 
+TEST_F(ObjectTest, FindsNothingAlsoWhileOthersWriteTheToken) {
+  int runs = 0;
+  OnToken([](Session&) {});
+  script_->Answer("C_GetTokenInfo", CKR_GENERAL_ERROR, 1, 2);
+  Template none = ByLabel("none");
+  OnToken([&](Session& session) {
+    ++runs;
+    EXPECT_TRUE(pkcs11::Find(session, none, 2).empty());
+  });
+  EXPECT_EQ(runs, 1);
+}
+
 }  // namespace
 }  // namespace trustpoint::test
