@@ -5,11 +5,21 @@
 
 namespace trustpoint::keyring {
 
+DekCache::Entries::const_iterator DekCache::Place(std::uint32_t id) const noexcept {
+  return std::lower_bound(entries_.begin(), entries_.end(), id,
+                          [](const auto& entry, std::uint32_t wanted) { return entry->row.id < wanted; });
+}
+
+CachedDek* DekCache::Find(std::uint32_t id) const noexcept {
+  const auto place = Place(id);
+  return place != entries_.end() && (*place)->row.id == id ? place->get() : nullptr;
+}
+
 CachedDek* DekCache::ById(std::uint32_t id) noexcept {
   if (last_ != nullptr && last_->row.id == id) return last_;
-  const auto found = entries_.find(id);
-  if (found == entries_.end() || !found->second->current) return nullptr;
-  return last_ = found->second.get();
+  CachedDek* const found = Find(id);
+  if (found == nullptr || !found->current) return nullptr;
+  return last_ = found;
 }
 
 CachedDek* DekCache::Active(envelope::Purpose purpose, std::string_view name) noexcept {
@@ -31,9 +41,12 @@ const std::vector<CachedDek*>* DekCache::Versions(envelope::Purpose purpose,
 }
 
 CachedDek* DekCache::Update(const DekRow& row) {
-  auto found = entries_.find(row.id);  // never an empty place, also when there is no memory for the entry
-  if (found == entries_.end()) found = entries_.emplace(row.id, std::make_unique<CachedDek>()).first;
-  CachedDek* const entry = found->second.get();
+  CachedDek* entry = Find(row.id);
+  if (entry == nullptr) {
+    auto made = std::make_unique<CachedDek>();
+    made->row.id = row.id;
+    entry = entries_.insert(Place(row.id), std::move(made))->get();
+  }
   // The purpose and name are part of what the DEK was checked against, so a change of them ends it too.
   const bool vouched = IsUsable(row.state) && entry->row.wrapped == row.wrapped &&
                        entry->row.kek_id == row.kek_id && entry->row.check_value == row.check_value &&
@@ -61,41 +74,41 @@ void DekCache::SetVersions(envelope::Purpose purpose, std::string_view name,
 }
 
 void DekCache::Remove(std::uint32_t id) noexcept {
-  const auto found = entries_.find(id);
-  if (found == entries_.end()) return;
-  std::erase(active_, found->second.get());
+  const CachedDek* const found = Find(id);
+  if (found == nullptr) return;
+  std::erase(active_, found);
   versions_.clear();
   last_ = last_active_ = nullptr;
-  entries_.erase(found);
+  entries_.erase(Place(id));
 }
 
 std::vector<std::uint32_t> DekCache::Stale() {
   active_.clear();
   versions_.clear();
   last_ = last_active_ = nullptr;
-  std::erase_if(entries_, [](const auto& entry) { return !entry.second->dek; });
+  std::erase_if(entries_, [](const auto& entry) { return !entry->dek; });
   std::vector<std::uint32_t> ids;
-  for (auto& [id, entry] : entries_) {
+  for (const auto& entry : entries_) {
     entry->current = false;
-    ids.push_back(id);
+    ids.push_back(entry->row.id);
   }
   return ids;
 }
 
 std::size_t DekCache::Wipe() noexcept {
   const std::size_t count = opened();
-  for (auto& entry : entries_) entry.second->dek.reset();
+  for (auto& entry : entries_) entry->dek.reset();
   return count;
 }
 
 void DekCache::Expire(std::int64_t opened_before) noexcept {
   for (auto& entry : entries_)
-    if (entry.second->opened_at < opened_before) entry.second->dek.reset();
+    if (entry->opened_at < opened_before) entry->dek.reset();
 }
 
 std::size_t DekCache::opened() const noexcept {
-  return static_cast<std::size_t>(std::count_if(
-      entries_.begin(), entries_.end(), [](const auto& entry) { return entry.second->dek.has_value(); }));
+  return static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(),
+                                                [](const auto& entry) { return entry->dek.has_value(); }));
 }
 
 }  // namespace trustpoint::keyring

@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,7 +44,7 @@ class DekCache {
   // Takes in a row as it is now in the table. The DEK is dropped unless the row still vouches for it.
   CachedDek* Update(const DekRow& row);
   // The row that an entry was last served with, stale or not; the id must be one that Stale returned.
-  const DekRow& RowOf(std::uint32_t id) const noexcept { return entries_.find(id)->second->row; }
+  const DekRow& RowOf(std::uint32_t id) const noexcept { return (*Place(id))->row; }
   void SetActive(CachedDek* entry);
   void SetVersions(envelope::Purpose purpose, std::string_view name, std::vector<CachedDek*> versions);
   void Remove(std::uint32_t id) noexcept;
@@ -67,7 +66,14 @@ class DekCache {
     std::vector<CachedDek*> versions;
   };
 
-  std::map<std::uint32_t, std::unique_ptr<CachedDek>> entries_;
+  // By id. A tree would be no faster for the few that there are, and slower for the first.
+  using Entries = std::vector<std::unique_ptr<CachedDek>>;
+
+  // Where the entry is, or would be.
+  Entries::const_iterator Place(std::uint32_t id) const noexcept;
+  CachedDek* Find(std::uint32_t id) const noexcept;
+
+  Entries entries_;
   std::vector<CachedDek*> active_;  // one for each purpose and name in use
   std::vector<VersionsOfName> versions_;
   CachedDek* last_ = nullptr;         // of ById

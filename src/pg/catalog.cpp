@@ -34,20 +34,29 @@ namespace grant {
 constexpr AttrNumber kGrantee = 1, kCapability = 2, kName = 3;
 }
 
-Tables tables = {InvalidOid, InvalidOid, InvalidOid, InvalidOid};
-bool stale = false;      // rows may have changed
-bool moved = true;       // the tables themselves may have: the extension may have been dropped and made anew
-bool all_found = false;  // all of them, by a look that no error cut off
+Tables tables = {InvalidOid, InvalidOid};
+// Found when they are first read: most connections only decrypt, and need neither.
+Oid kek_table = InvalidOid, grant_table = InvalidOid;
+bool stale = false;  // rows may have changed
+bool moved = true;   // the tables themselves may have: the extension may have been dropped and made anew
 
 // Both only set the mark: they may run in the middle of anything.
 extern "C" void TrustpointRelationChanged(Datum, Oid relation) {
-  if (relation == InvalidOid || relation == tables.dek || relation == tables.kek ||
-      relation == tables.grant) {
+  if (relation == InvalidOid || relation == tables.dek || relation == kek_table || relation == grant_table) {
     stale = moved = true;
   }
 }
 
 extern "C" void TrustpointRolesChanged(Datum, int, uint32) { stale = true; }
+
+Oid Existing(const char* name) {
+  const Oid table = get_relname_relid(name, tables.schema);
+  if (!OidIsValid(table))
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                    errmsg("the tables of trustpoint are not beside its functions"),
+                    errhint("Use CREATE EXTENSION trustpoint; its functions cannot be copied elsewhere.")));
+  return table;
+}
 
 // By the name of an index beside the tables, or nullptr.
 template <class Visit>
@@ -78,7 +87,8 @@ void ScanDeks(const char* index_name, int keys, ScanKeyData* key, Visit visit) {
 
 template <class Visit>
 void ScanGrants(Visit visit) {
-  ScanSmall({tables.schema, tables.grant, "tp_dek_grant", kGrantColumns, lengthof(kGrantColumns)}, nullptr, 0,
+  if (!OidIsValid(grant_table)) grant_table = Existing("tp_dek_grant");
+  ScanSmall({tables.schema, grant_table, "tp_dek_grant", kGrantColumns, lengthof(kGrantColumns)}, nullptr, 0,
             nullptr, visit);
 }
 
@@ -137,21 +147,20 @@ TimestampTz CreatedAt(HeapTuple tuple, TupleDesc descriptor, AttrNumber column) 
 }  // namespace
 
 const Tables& FindTables(FunctionCallInfo fcinfo) {
-  if (all_found && !moved) return tables;
-  all_found = moved = false;
-  tables.schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-  tables.kek = get_relname_relid("tp_kek", tables.schema);
-  tables.grant = get_relname_relid("tp_dek_grant", tables.schema);
-  tables.dek = get_relname_relid("tp_dek", tables.schema);
-  if (!OidIsValid(tables.dek) || !OidIsValid(tables.kek) || !OidIsValid(tables.grant))
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-                    errmsg("the tables of trustpoint are not beside its functions"),
-                    errhint("Use CREATE EXTENSION trustpoint; its functions cannot be copied elsewhere.")));
-  all_found = true;
+  if (OidIsValid(tables.dek) && !moved) return tables;
+  moved = false;
+  tables = {get_func_namespace(fcinfo->flinfo->fn_oid), InvalidOid};
+  kek_table = grant_table = InvalidOid;
+  tables.dek = Existing("tp_dek");
   return tables;
 }
 
 const Tables& KnownTables() { return tables; }
+
+Oid KekTable() {
+  if (!OidIsValid(kek_table)) kek_table = Existing("tp_kek");
+  return kek_table;
+}
 
 bool TakeStaleMark() {
   const bool was = stale;
@@ -255,7 +264,7 @@ keyring::DekRow* ReadAllDeks(int* count) {
 
 bool ReadKek(const keyring::KekId& id, keyring::KekRow* row) {
   bool found = false;
-  Scan(tables.kek, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
+  Scan(KekTable(), nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
     FillKek(tuple, descriptor, row);
     found = row->id == id;
     return !found;
@@ -265,7 +274,7 @@ bool ReadKek(const keyring::KekId& id, keyring::KekRow* row) {
 
 bool IsKekLabel(std::string_view label) {
   bool found = false;
-  Scan(tables.kek, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
+  Scan(KekTable(), nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
     keyring::KekRow row;
     FillKek(tuple, descriptor, &row);
     found = row.label == label;
@@ -277,7 +286,7 @@ bool IsKekLabel(std::string_view label) {
 bool ReadNewestKek(keyring::KekRow* row) {
   bool found = false;
   TimestampTz newest = 0;
-  Scan(tables.kek, nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
+  Scan(KekTable(), nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
     const TimestampTz created = CreatedAt(tuple, descriptor, kek::kCreatedAt);
     if (found && created <= newest) return true;
     FillKek(tuple, descriptor, row);

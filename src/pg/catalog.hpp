@@ -15,13 +15,14 @@ namespace trustpoint::pg {
 
 // The tables beside the function that was called. Set by FindTables.
 struct Tables {
-  Oid schema, dek, kek, grant;
+  Oid schema, dek;
 };
 
 // Finds them on first use, and again after a change. May ereport, as everything here.
 const Tables& FindTables(FunctionCallInfo fcinfo);
 // The same when they were found before.
 const Tables& KnownTables();
+Oid KekTable();
 
 // True once after any of the tables, or the roles, may have changed.
 bool TakeStaleMark();

@@ -214,7 +214,7 @@ TP_SQL_FUNCTION(tp_keys_changed) {
   CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
   const Tables& tables = FindTables(fcinfo);
   const Oid changed = RelationGetRelid(trigger->tg_relation);
-  if (changed == tables.dek || changed == tables.kek) MarkSharedDeksOutdated();
+  if (changed == tables.dek || changed == KekTable()) MarkSharedDeksOutdated();
   return PointerGetDatum(nullptr);  // an AFTER trigger
 }
 

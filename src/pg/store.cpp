@@ -69,7 +69,7 @@ void InsertKek(const keyring::KekRow& row) {
   Oid types[] = {BYTEAOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID};
   Datum values[] = {BytesValue(row.id), TextValue(row.label), TextValue(row.token_serial),
                     TextValue(row.use == keyring::KekUse::kWrap ? "wrap" : "encrypt"), BytesValue(row.probe)};
-  const char* table = QualifiedName(KnownTables().kek);
+  const char* table = QualifiedName(KekTable());
   Execute(
       psprintf("INSERT INTO %s (id, label, token_serial, use, probe, created_at) SELECT $1, $2, $3, $4, $5,"
                " greatest(clock_timestamp(), max(created_at) + interval '1 us') FROM %s",
@@ -137,7 +137,7 @@ void UpdateDekKey(const keyring::DekRow& before, const keyring::DekRow& row) {
 void DeleteKek(const keyring::KekId& id) {
   Oid types[] = {BYTEAOID};
   Datum values[] = {BytesValue(id)};
-  Execute(psprintf("DELETE FROM %s WHERE id = $1", QualifiedName(KnownTables().kek)), 1, types, values);
+  Execute(psprintf("DELETE FROM %s WHERE id = $1", QualifiedName(KekTable())), 1, types, values);
 }
 
 void StoreReencryption(const Reencryption& job) {

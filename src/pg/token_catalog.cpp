@@ -85,7 +85,8 @@ void FillKey(HeapTuple tuple, TupleDesc descriptor, TokenKeyRow* row) {
 const char* OperationName(Operation operation) { return kOperationNames[static_cast<int>(operation)]; }
 
 const TokenTables& FindTokenTables(FunctionCallInfo fcinfo) {
-  kek_table = FindTables(fcinfo).kek;
+  FindTables(fcinfo);
+  kek_table = KekTable();
   if (all_found && !moved) return tables;
   all_found = moved = false;
   tables.key = IndexOf("tp_token_key");
