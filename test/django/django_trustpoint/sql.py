@@ -9,10 +9,13 @@ def literal(text):
 
 
 def context_sql(parts, row_sql=None):
-    """tp_context of these parts and, last, of a column of the row."""
-    arguments = [literal(part) for part in parts]
-    if row_sql is not None:
-        arguments.append("CAST(%s AS text)" % row_sql)
+    """
+    tp_context of these parts and, last, of a column of the row. Without one it is a constant, which is made here: in the
+    first query of a connection PostgreSQL would look the function up.
+    """
+    if row_sql is None:
+        return literal("".join("%d:%s" % (len(part.encode()), part) for part in parts))
+    arguments = [literal(part) for part in parts] + ["CAST(%s AS text)" % row_sql]
     return "tp_context(%s)" % ", ".join(arguments)
 
 

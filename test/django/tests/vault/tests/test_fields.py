@@ -3,6 +3,8 @@
 from django.db import DataError, connection, transaction
 from django.db.utils import IntegrityError
 
+from django_trustpoint.sql import context_sql
+
 from ..models import Device, Document, Site
 from .base import FieldTest, ask, stored
 
@@ -106,6 +108,12 @@ class ContextTest(FieldTest):
         ask("UPDATE vault_device SET secret = pin")
         with self.assertRaisesMessage(DataError, "authentic"):
             device.refresh_from_db()
+
+    def test_a_constant_context_is_that_of_tp_context(self):
+        for parts in [("vault", "site", "note"), ("",), ("é", "€uro", "😀"), ("x'y", "10:", "back\\slash", "100 %")]:
+            with self.subTest(parts=parts):
+                made = ask("SELECT tp_context(VARIADIC %s)", [list(parts)])
+                self.assertEqual(ask("SELECT %s" % context_sql(parts)), made)
 
     def test_raw_sql_with_the_documented_context(self):
         device = Device.objects.create(name="n", secret="from Django")

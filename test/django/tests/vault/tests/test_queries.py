@@ -113,7 +113,7 @@ class ReadTest(FieldTest):
         (device,) = Device.objects.raw("SELECT id, name FROM vault_device WHERE name = 'device 1'")
         self.assertEqual(device.secret, "secret 1")
         with self.assertRaisesMessage(
-            TypeError, "tp_decrypt(secret, tp_context(E'vault', E'device', E'secret')) AS secret"
+            TypeError, "tp_decrypt(secret, E'5:vault6:device6:secret') AS secret"
         ):
             list(Device.objects.raw("SELECT id, secret FROM vault_device"))
 
