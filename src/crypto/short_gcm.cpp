@@ -14,27 +14,38 @@ void Require(bool condition, const char* what) {
 
 }  // namespace
 
-// What OpenSSL's GCM asks of a block cipher: one block, and many blocks that count in their last four bytes.
-void ShortGcmContext::EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* aes) {
-  Aes* cipher = static_cast<Aes*>(const_cast<void*>(aes));
-  if (!cipher->blocks.Encrypt(in, out, kAesBlockSize)) cipher->failed = true;
+void ShortGcmContext::Cipher::MakeStream(base::Bytes nonce, std::size_t size) noexcept {
+  made = 1 + (size + kAesBlockSize - 1) / kAesBlockSize;
+  for (std::size_t i = 0; i < made; ++i) {
+    std::uint8_t* const block = stream + i * kAesBlockSize;
+    base::Copy({block, kGcmNonceSize}, nonce);
+    base::PutU32(block + kGcmNonceSize, static_cast<std::uint32_t>(i + 1));
+  }
+  failed = !aes.Encrypt(stream, stream, made * kAesBlockSize);
+}
+
+const std::uint8_t* ShortGcmContext::Cipher::At(const std::uint8_t* counter, std::size_t count) noexcept {
+  const std::size_t first = base::GetU32(counter + kGcmNonceSize) - std::size_t{1};
+  if (first < made && count <= made - first) return stream + first * kAesBlockSize;
+  failed = true;
+  return nullptr;
+}
+
+void ShortGcmContext::EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* cipher) {
+  auto* const self = static_cast<Cipher*>(const_cast<void*>(cipher));
+  if (self->made == 0) {  // the hash key
+    self->failed = !self->aes.Encrypt(in, out, kAesBlockSize);
+  } else if (const std::uint8_t* block = self->At(in, 1)) {
+    base::Copy({out, kAesBlockSize}, {block, kAesBlockSize});
+  }
 }
 
 void ShortGcmContext::EncryptCounted(const std::uint8_t* in, std::uint8_t* out, std::size_t blocks,
-                                     const void* aes, const std::uint8_t* first) {
-  constexpr std::size_t kFixed = 12;
-  alignas(kAesBlockSize) std::uint8_t stream[kShortGcmMax] = {};
-  const std::uint32_t counter = base::GetU32(first + kFixed);
-  for (std::size_t i = 0; i < blocks; ++i) {
-    std::uint8_t* block = stream + i * kAesBlockSize;
-    base::Copy({block, kFixed}, {first, kFixed});
-    base::PutU32(block + kFixed, counter + static_cast<std::uint32_t>(i));
-  }
+                                     const void* cipher, const std::uint8_t* first) {
+  auto* const self = static_cast<Cipher*>(const_cast<void*>(cipher));
   const std::size_t size = blocks * kAesBlockSize;
-  Aes* cipher = static_cast<Aes*>(const_cast<void*>(aes));
-  if (!cipher->blocks.Encrypt(stream, stream, size)) cipher->failed = true;
-  base::Xor({out, size}, {in, size}, {stream, size});
-  base::Wipe({stream, size});  // with the ciphertext it is the plaintext
+  if (const std::uint8_t* stream = self->At(first, blocks))
+    base::Xor({out, size}, {in, size}, {stream, size});
 }
 
 ShortGcmContext::~ShortGcmContext() {
@@ -42,13 +53,12 @@ ShortGcmContext::~ShortGcmContext() {
 }
 
 bool ShortGcmContext::Key(base::Bytes key) {
-  aes_.failed = !aes_.blocks.SetKey(key);
-  if (aes_.failed) return false;
+  if (!cipher_.aes.SetKey(key)) return false;
   if (gcm_ == nullptr)
-    gcm_ = CRYPTO_gcm128_new(&aes_, EncryptBlock);
+    gcm_ = CRYPTO_gcm128_new(&cipher_, EncryptBlock);
   else
-    CRYPTO_gcm128_init(gcm_, &aes_, EncryptBlock);
-  return gcm_ != nullptr && !aes_.failed;
+    CRYPTO_gcm128_init(gcm_, &cipher_, EncryptBlock);
+  return gcm_ != nullptr && !cipher_.failed;
 }
 
 void ShortGcmContext::SetKey(base::Bytes key) {
@@ -63,12 +73,12 @@ void ShortGcmContext::SetKey(base::Bytes key) {
 void ShortGcmContext::Clear() noexcept {
   if (!keyed_) return;
   keyed_ = false;
-  aes_.blocks.Clear();
+  End();
+  cipher_.aes.Clear();
   if (gcm_ == nullptr) return;
   // A new key resets the whole state: the hash key, its table, the last text.
-  aes_.failed = false;
-  CRYPTO_gcm128_init(gcm_, &aes_, EncryptBlock);
-  if (!aes_.failed) return;
+  CRYPTO_gcm128_init(gcm_, &cipher_, EncryptBlock);
+  if (!cipher_.failed) return;
   CRYPTO_gcm128_release(gcm_);
   gcm_ = nullptr;  // SetKey makes a new one
 }
@@ -78,10 +88,17 @@ void ShortGcmContext::Begin(base::Bytes nonce, base::Bytes aad_head, base::Bytes
   Require(keyed_, "a short text without a key");
   Require(nonce.size() == kGcmNonceSize && in.size() <= kShortGcmMax && out.size() == in.size(),
           "a short text with a buffer of the wrong size");
+  cipher_.MakeStream(nonce, in.size());
   CRYPTO_gcm128_setiv(gcm_, nonce.data(), nonce.size());
-  Require(CRYPTO_gcm128_aad(gcm_, aad_head.data(), aad_head.size()) == 0 &&
-              CRYPTO_gcm128_aad(gcm_, aad_tail.data(), aad_tail.size()) == 0,
-          "additional data that is too long");
+  if (CRYPTO_gcm128_aad(gcm_, aad_head.data(), aad_head.size()) != 0 ||
+      CRYPTO_gcm128_aad(gcm_, aad_tail.data(), aad_tail.size()) != 0)
+    cipher_.failed = true;  // longer than GCM allows
+}
+
+// With the ciphertext the stream is the plaintext.
+void ShortGcmContext::End() noexcept {
+  base::Wipe({cipher_.stream, cipher_.made * kAesBlockSize});
+  cipher_.made = 0;
 }
 
 void ShortGcmSealer::Seal(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail,
@@ -91,7 +108,8 @@ void ShortGcmSealer::Seal(base::Bytes nonce, base::Bytes aad_head, base::Bytes a
   const bool good = CRYPTO_gcm128_encrypt_ctr32(gcm_, plaintext.data(), ciphertext.data(), plaintext.size(),
                                                 EncryptCounted) == 0;
   CRYPTO_gcm128_tag(gcm_, tag.data(), tag.size());
-  if (good && !aes_.failed) return;
+  End();
+  if (good && !cipher_.failed) return;
   base::Wipe(ciphertext);  // without the cipher it would be the plaintext, hardly hidden
   ThrowOpenSsl("encryption failed");
 }
@@ -103,9 +121,10 @@ bool ShortGcmOpener::Open(base::Bytes nonce, base::Bytes aad_head, base::Bytes a
   const bool good = CRYPTO_gcm128_decrypt_ctr32(gcm_, ciphertext.data(), plaintext.data(), ciphertext.size(),
                                                 EncryptCounted) == 0;
   const bool authentic = CRYPTO_gcm128_finish(gcm_, tag.data(), tag.size()) == 0;
-  if (good && authentic && !aes_.failed) return true;
+  End();
+  if (good && authentic && !cipher_.failed) return true;
   base::Wipe(plaintext);
-  if (!good || aes_.failed) ThrowOpenSsl("decryption failed");
+  if (!good || cipher_.failed) ThrowOpenSsl("decryption failed");
   return false;
 }
 

@@ -32,20 +32,30 @@ class ShortGcmContext {
 
   void Begin(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail, base::Bytes in,
              base::MutableBytes out);
-  static void EncryptCounted(const std::uint8_t* in, std::uint8_t* out, std::size_t blocks, const void* aes,
-                             const std::uint8_t* first);
+  void End() noexcept;
+  static void EncryptCounted(const std::uint8_t* in, std::uint8_t* out, std::size_t blocks,
+                             const void* cipher, const std::uint8_t* first);
 
-  // OpenSSL's GCM calls the block cipher through functions that return nothing.
-  struct Aes {
-    AesBlocks blocks;
+  // What OpenSSL's GCM calls, through functions that return nothing. The key stream of a text, with the block
+  // for its tag before it, is made in one call of AES: four blocks cost what one costs.
+  struct Cipher {
+    static constexpr std::size_t kMaxBlocks = kShortGcmMax / kAesBlockSize + 1;
+
+    void MakeStream(base::Bytes nonce, std::size_t size) noexcept;
+    // The stream from the block of this counter on. nullptr: it is not so long.
+    const std::uint8_t* At(const std::uint8_t* counter, std::size_t count) noexcept;
+
+    AesBlocks aes;
     bool failed = false;
+    std::size_t made = 0;  // blocks of the stream
+    std::uint8_t stream[kMaxBlocks * kAesBlockSize];
   };
-  Aes aes_;
+  Cipher cipher_;
   gcm128_context* gcm_ = nullptr;
   bool keyed_ = false;
 
  private:
-  static void EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* aes);
+  static void EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* cipher);
 
   bool Key(base::Bytes key);
 };
