@@ -8,6 +8,8 @@
 namespace trustpoint::crypto {
 namespace {
 
+constexpr std::size_t kMaxJoinedAad = 64;
+
 void Require(bool condition, const char* what) {
   if (!condition) throw base::Error(base::ErrorCode::kInternal, what);
 }
@@ -22,6 +24,12 @@ void ShortGcmContext::Cipher::MakeStream(base::Bytes nonce, std::size_t size) no
     base::PutU32(block + kGcmNonceSize, static_cast<std::uint32_t>(i + 1));
   }
   failed = !aes.Encrypt(stream, stream, made * kAesBlockSize);
+}
+
+void ShortGcmContext::Cipher::Clear() noexcept {
+  aes.Clear();
+  base::Wipe(stream);
+  made = 0;
 }
 
 const std::uint8_t* ShortGcmContext::Cipher::At(const std::uint8_t* counter, std::size_t count) noexcept {
@@ -49,10 +57,12 @@ void ShortGcmContext::EncryptCounted(const std::uint8_t* in, std::uint8_t* out, 
 }
 
 ShortGcmContext::~ShortGcmContext() {
+  base::Wipe(cipher_.stream);
   CRYPTO_gcm128_release(gcm_);  // cleanses hash key and table
 }
 
 bool ShortGcmContext::Key(base::Bytes key) {
+  cipher_.made = 0;
   if (!cipher_.aes.SetKey(key)) return false;
   if (gcm_ == nullptr)
     gcm_ = CRYPTO_gcm128_new(&cipher_, EncryptBlock);
@@ -73,8 +83,7 @@ void ShortGcmContext::SetKey(base::Bytes key) {
 void ShortGcmContext::Clear() noexcept {
   if (!keyed_) return;
   keyed_ = false;
-  End();
-  cipher_.aes.Clear();
+  cipher_.Clear();
   if (gcm_ == nullptr) return;
   // A new key resets the whole state: the hash key, its table, the last text.
   CRYPTO_gcm128_init(gcm_, &cipher_, EncryptBlock);
@@ -90,15 +99,19 @@ void ShortGcmContext::Begin(base::Bytes nonce, base::Bytes aad_head, base::Bytes
           "a short text with a buffer of the wrong size");
   cipher_.MakeStream(nonce, in.size());
   CRYPTO_gcm128_setiv(gcm_, nonce.data(), nonce.size());
-  if (CRYPTO_gcm128_aad(gcm_, aad_head.data(), aad_head.size()) != 0 ||
-      CRYPTO_gcm128_aad(gcm_, aad_tail.data(), aad_tail.size()) != 0)
-    cipher_.failed = true;  // longer than GCM allows
+  if (!AddAad(aad_head, aad_tail)) cipher_.failed = true;  // longer than GCM allows
 }
 
-// With the ciphertext the stream is the plaintext.
-void ShortGcmContext::End() noexcept {
-  base::Wipe({cipher_.stream, cipher_.made * kAesBlockSize});
-  cipher_.made = 0;
+// In one piece where it is short: OpenSSL takes what does not fill a block byte by byte.
+bool ShortGcmContext::AddAad(base::Bytes head, base::Bytes tail) noexcept {
+  std::uint8_t joined[kMaxJoinedAad];
+  const std::size_t size = head.size() + tail.size();
+  if (size > sizeof joined)
+    return CRYPTO_gcm128_aad(gcm_, head.data(), head.size()) == 0 &&
+           CRYPTO_gcm128_aad(gcm_, tail.data(), tail.size()) == 0;
+  base::Copy({joined, head.size()}, head);
+  base::Copy({joined + head.size(), tail.size()}, tail);
+  return CRYPTO_gcm128_aad(gcm_, joined, size) == 0;
 }
 
 void ShortGcmSealer::Seal(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail,
@@ -108,7 +121,6 @@ void ShortGcmSealer::Seal(base::Bytes nonce, base::Bytes aad_head, base::Bytes a
   const bool good = CRYPTO_gcm128_encrypt_ctr32(gcm_, plaintext.data(), ciphertext.data(), plaintext.size(),
                                                 EncryptCounted) == 0;
   CRYPTO_gcm128_tag(gcm_, tag.data(), tag.size());
-  End();
   if (good && !cipher_.failed) return;
   base::Wipe(ciphertext);  // without the cipher it would be the plaintext, hardly hidden
   ThrowOpenSsl("encryption failed");
@@ -121,7 +133,6 @@ bool ShortGcmOpener::Open(base::Bytes nonce, base::Bytes aad_head, base::Bytes a
   const bool good = CRYPTO_gcm128_decrypt_ctr32(gcm_, ciphertext.data(), plaintext.data(), ciphertext.size(),
                                                 EncryptCounted) == 0;
   const bool authentic = CRYPTO_gcm128_finish(gcm_, tag.data(), tag.size()) == 0;
-  End();
   if (good && authentic && !cipher_.failed) return true;
   base::Wipe(plaintext);
   if (!good || cipher_.failed) ThrowOpenSsl("decryption failed");

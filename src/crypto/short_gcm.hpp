@@ -32,7 +32,6 @@ class ShortGcmContext {
 
   void Begin(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail, base::Bytes in,
              base::MutableBytes out);
-  void End() noexcept;
   static void EncryptCounted(const std::uint8_t* in, std::uint8_t* out, std::size_t blocks,
                              const void* cipher, const std::uint8_t* first);
 
@@ -42,13 +41,15 @@ class ShortGcmContext {
     static constexpr std::size_t kMaxBlocks = kShortGcmMax / kAesBlockSize + 1;
 
     void MakeStream(base::Bytes nonce, std::size_t size) noexcept;
+    void Clear() noexcept;
     // The stream from the block of this counter on. nullptr: it is not so long.
     const std::uint8_t* At(const std::uint8_t* counter, std::size_t count) noexcept;
 
     AesBlocks aes;
     bool failed = false;
     std::size_t made = 0;  // blocks of the stream
-    std::uint8_t stream[kMaxBlocks * kAesBlockSize];
+    std::uint8_t stream[kMaxBlocks * kAesBlockSize] =
+        {};  // with the ciphertext it is the plaintext: as secret as the key
   };
   Cipher cipher_;
   gcm128_context* gcm_ = nullptr;
@@ -58,6 +59,7 @@ class ShortGcmContext {
   static void EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* cipher);
 
   bool Key(base::Bytes key);
+  bool AddAad(base::Bytes head, base::Bytes tail) noexcept;
 };
 
 class ShortGcmSealer : public ShortGcmContext {
