@@ -35,19 +35,20 @@ constexpr AttrNumber kGrantee = 1, kCapability = 2, kName = 3;
 }
 
 Tables tables = {InvalidOid, InvalidOid, InvalidOid, InvalidOid};
-bool stale = false;      // rows may have changed
+std::uint64_t changes = 0;  // how often rows may have changed
 bool moved = true;       // the tables themselves may have: the extension may have been dropped and made anew
 bool all_found = false;  // all of them, by a look that no error cut off
 
-// Both only set the mark: they may run in the middle of anything.
+// Both only count: they may run in the middle of anything.
 extern "C" void TrustpointRelationChanged(Datum, Oid relation) {
   if (relation == InvalidOid || relation == tables.dek || relation == tables.kek ||
       relation == tables.grant) {
-    stale = moved = true;
+    ++changes;
+    moved = true;
   }
 }
 
-extern "C" void TrustpointRolesChanged(Datum, int, uint32) { stale = true; }
+extern "C" void TrustpointRolesChanged(Datum, int, uint32) { ++changes; }
 
 // By the name of an index beside the tables, or nullptr.
 template <class Visit>
@@ -153,11 +154,7 @@ const Tables& FindTables(FunctionCallInfo fcinfo) {
 
 const Tables& KnownTables() { return tables; }
 
-bool TakeStaleMark() {
-  const bool was = stale;
-  stale = false;
-  return was;
-}
+std::uint64_t TableChanges() { return changes; }
 
 void WatchTables() {
   CacheRegisterRelcacheCallback(TrustpointRelationChanged, 0);
