@@ -1,6 +1,6 @@
 # Allocations that fail while a query runs: of malloc and its kin and of mmap, the nth fails in one backend, for many n until
-# none is left; those within SoftHSM do not, as it then ends the process. The statement answers right or ends in an ordinary error, the session goes on, and no key is lost or left
-# behind. TP_LONG=1 tries every n.
+# none is left; but none within SoftHSM, which would end the process. The statement answers right or ends in an ordinary error,
+# the session goes on, and no key is lost or left behind. TP_LONG=1 tries every n.
 use strict;
 use warnings;
 use FindBin;
