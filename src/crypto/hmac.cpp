@@ -1,28 +1,11 @@
 #include "crypto/hmac.hpp"
 
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
 
 #include "base/error.hpp"
 #include "crypto/openssl.hpp"
 
 namespace trustpoint::crypto {
-namespace {
-
-EVP_MAC_CTX* NewContext() {
-  static char digest[] = "SHA2-256";
-  const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-                                   OSSL_PARAM_construct_end()};
-  EVP_MAC* mac = EVP_MAC_fetch(Library(), "HMAC", nullptr);
-  EVP_MAC_CTX* context = mac == nullptr ? nullptr : EVP_MAC_CTX_new(mac);
-  EVP_MAC_free(mac);  // the context has its own reference
-  if (context != nullptr && EVP_MAC_CTX_set_params(context, parameters) == 1) return context;
-  EVP_MAC_CTX_free(context);
-  ThrowNotOffered("OpenSSL offers no HMAC-SHA-256");
-}
-
-}  // namespace
 
 HmacSha256Key::~HmacSha256Key() {
   EVP_MAC_CTX_free(context_);  // the provider cleanses the key and both hash states
@@ -31,7 +14,7 @@ HmacSha256Key::~HmacSha256Key() {
 void HmacSha256Key::SetKey(base::Bytes key) {
   if (key.size() != kSha256Size)
     throw base::Error(base::ErrorCode::kInternal, "a key of HMAC-SHA-256 has 32 bytes here");
-  if (context_ == nullptr) context_ = NewContext();
+  if (context_ == nullptr) context_ = NewHmacSha256();
   keyed_ = true;  // from here on Clear has something to do
   if (EVP_MAC_init(context_, key.data(), key.size(), nullptr) == 1) return;
   Clear();

@@ -18,15 +18,6 @@ using DigestContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
 using MacContext = Owned<EVP_MAC_CTX, EVP_MAC_CTX_free>;
 using KdfContext = Owned<EVP_KDF_CTX, EVP_KDF_CTX_free>;
 
-const EVP_MD* Sha256Digest() {
-  static const EVP_MD* const digest = [] {
-    EVP_MD* fetched = EVP_MD_fetch(Library(), kSha256Name, nullptr);
-    if (fetched == nullptr) ThrowNotOffered("OpenSSL offers no SHA-256");
-    return fetched;
-  }();
-  return digest;
-}
-
 // Never holds a key. A copy of it costs less than a new context, which would look up its digest by name.
 const EVP_MAC_CTX* HmacTemplate() {
   static const EVP_MAC_CTX* const context = [] {
@@ -57,10 +48,17 @@ void* Address(base::Bytes bytes) {
 
 }  // namespace
 
+EVP_MAC_CTX* NewHmacSha256() {
+  EVP_MAC_CTX* context = EVP_MAC_CTX_dup(HmacTemplate());
+  if (context == nullptr) ThrowOpenSsl("HMAC-SHA-256 failed");
+  return context;
+}
+
 base::Block<kSha256Size> Sha256(Parts parts) {
   base::Block<kSha256Size> hash;
   const DigestContext context(EVP_MD_CTX_new());
-  bool good = context != nullptr && EVP_DigestInit_ex2(context.get(), Sha256Digest(), nullptr) == 1;
+  bool good =
+      context != nullptr && EVP_DigestInit_ex2(context.get(), FetchedDigest(Hash::kSha256), nullptr) == 1;
   for (const base::Bytes part : parts)
     good = good && EVP_DigestUpdate(context.get(), Address(part), part.size()) == 1;
   if (!good || EVP_DigestFinal_ex(context.get(), hash.data(), nullptr) != 1) ThrowOpenSsl("SHA-256 failed");
@@ -69,9 +67,8 @@ base::Block<kSha256Size> Sha256(Parts parts) {
 
 base::Block<kSha256Size> HmacSha256(base::Bytes key, Parts parts) {
   base::Block<kSha256Size> code;
-  const MacContext context(EVP_MAC_CTX_dup(HmacTemplate()));
-  bool good = context != nullptr &&
-              EVP_MAC_init(context.get(), static_cast<std::uint8_t*>(Address(key)), key.size(), nullptr) == 1;
+  const MacContext context(NewHmacSha256());
+  bool good = EVP_MAC_init(context.get(), static_cast<std::uint8_t*>(Address(key)), key.size(), nullptr) == 1;
   for (const base::Bytes part : parts)
     good = good && EVP_MAC_update(context.get(), static_cast<std::uint8_t*>(Address(part)), part.size()) == 1;
   std::size_t written;

@@ -37,6 +37,9 @@ class CleanErrors {
 // The digest of our library context, fetched once.
 const EVP_MD* FetchedDigest(Hash hash);
 
+// A context of HMAC-SHA-256 without a key, the caller's to free. Throws as ThrowOpenSsl.
+EVP_MAC_CTX* NewHmacSha256();
+
 // label: of OAEP.
 bool SetRsaPadding(EVP_PKEY_CTX* context, RsaPadding padding, base::Bytes label);
 

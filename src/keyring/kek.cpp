@@ -136,9 +136,15 @@ CK_OBJECT_HANDLE GenerateKek(pkcs11::Session& session, base::Bytes id, std::stri
                                           &handle);
   // Older modules do not know this one; NSS's database then says what it says of every fault.
   if (rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_GENERAL_ERROR) {
+    const auto made = Matching(session, id, label);
+    if (made.size() == 1) return made[0];  // the fault came after the key
     attributes.Remove(CKA_COPYABLE);
-    rv = session.api()->C_GenerateKey(session.handle(), &mechanism, attributes.data(), attributes.size(),
-                                      &handle);
+    const CK_RV again = session.api()->C_GenerateKey(session.handle(), &mechanism, attributes.data(),
+                                                     attributes.size(), &handle);
+    if (again == CKR_OK && rv == CKR_GENERAL_ERROR && pkcs11::ReadBool(session, handle, CKA_COPYABLE))
+      pkcs11::Destroy(session, handle);  // the module knows it: the fault was another
+    else
+      rv = again;
   }
   session.Check(rv, "C_GenerateKey");
   return handle;

@@ -37,17 +37,18 @@ constexpr AttrNumber kGrantee = 1, kCapability = 2, kName = 3;
 Tables tables = {InvalidOid, InvalidOid};
 // Found when they are first read: most connections only decrypt, and need neither.
 Oid kek_table = InvalidOid, grant_table = InvalidOid;
-bool stale = false;  // rows may have changed
-bool moved = true;   // the tables themselves may have: the extension may have been dropped and made anew
+std::uint64_t changes = 0;  // how often rows may have changed
+bool moved = true;  // the tables themselves may have: the extension may have been dropped and made anew
 
-// Both only set the mark: they may run in the middle of anything.
+// Both only count: they may run in the middle of anything.
 extern "C" void TrustpointRelationChanged(Datum, Oid relation) {
   if (relation == InvalidOid || relation == tables.dek || relation == kek_table || relation == grant_table) {
-    stale = moved = true;
+    ++changes;
+    moved = true;
   }
 }
 
-extern "C" void TrustpointRolesChanged(Datum, int, uint32) { stale = true; }
+extern "C" void TrustpointRolesChanged(Datum, int, uint32) { ++changes; }
 
 Oid Existing(const char* name) {
   const Oid table = get_relname_relid(name, tables.schema);
@@ -162,11 +163,7 @@ Oid KekTable() {
   return kek_table;
 }
 
-bool TakeStaleMark() {
-  const bool was = stale;
-  stale = false;
-  return was;
-}
+std::uint64_t TableChanges() { return changes; }
 
 void WatchTables() {
   CacheRegisterRelcacheCallback(TrustpointRelationChanged, 0);

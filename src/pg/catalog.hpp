@@ -24,9 +24,9 @@ const Tables& FindTables(FunctionCallInfo fcinfo);
 const Tables& KnownTables();
 Oid KekTable();
 
-// True once after any of the tables, or the roles, may have changed.
-bool TakeStaleMark();
-// Registers the callbacks that set the mark; from _PG_init.
+// Another number whenever any of the tables, or the roles, may have changed.
+std::uint64_t TableChanges();
+// Registers the callbacks that count; from _PG_init.
 void WatchTables();
 
 bool ReadDek(std::uint32_t id, keyring::DekRow* row);

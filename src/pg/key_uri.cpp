@@ -1,6 +1,10 @@
 #include "pg/key_uri.hpp"
 
+#include <algorithm>
+#include <optional>
+
 #include "base/error.hpp"
+#include "pkcs11/uri.hpp"
 
 namespace trustpoint::pg {
 namespace {
@@ -14,29 +18,6 @@ constexpr std::string_view kScheme = "pkcs11:";
       "with a semicolon between.");
 }
 
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-std::string Decode(std::string_view value) {
-  std::string decoded;
-  for (std::size_t i = 0; i < value.size(); ++i) {
-    if (value[i] != '%') {
-      decoded += value[i];
-      continue;
-    }
-    const int high = i + 2 < value.size() ? HexDigit(value[i + 1]) : -1;
-    const int low = i + 2 < value.size() ? HexDigit(value[i + 2]) : -1;
-    if (high < 0 || low < 0) ThrowBad();
-    decoded += static_cast<char>(high << 4 | low);
-    i += 2;
-  }
-  return decoded;
-}
-
 }  // namespace
 
 KeyUri ParseKeyUri(std::string_view text) {
@@ -47,7 +28,9 @@ KeyUri ParseKeyUri(std::string_view text) {
     text.remove_prefix(std::min(text.size(), part.size() + 1));
     const std::size_t equals = part.find('=');
     if (equals == part.npos) ThrowBad();
-    const std::string value = Decode(part.substr(equals + 1));
+    const std::optional<std::string> decoded = pkcs11::PercentDecoded(part.substr(equals + 1));
+    if (!decoded) ThrowBad();
+    const std::string& value = *decoded;
     if (part.substr(0, equals) == "object" && uri.label.empty())
       uri.label = value;
     else if (part.substr(0, equals) == "id" && uri.id.size == 0)
@@ -55,6 +38,7 @@ KeyUri ParseKeyUri(std::string_view text) {
     else
       ThrowBad();
     if (value.empty() || value.size() > sizeof uri.id.bytes) ThrowBad();
+    if (uri.label.find('\0') != uri.label.npos) ThrowBad();  // PostgreSQL's text would end there
   }
   if (uri.label.empty() && uri.id.size == 0) ThrowBad();
   return uri;

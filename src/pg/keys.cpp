@@ -119,17 +119,17 @@ void RequireUsable(const DekVersions& versions, envelope::Purpose purpose) {
 }  // namespace
 
 void RefreshKeys(FunctionCallInfo fcinfo) {
-  static bool rereading = false;  // stays so when an error cuts it off, for the next call to begin again
+  static std::uint64_t seen = 0;  // the last of TableChanges whose rows were all read
   NoteCall();
   AcceptInvalidationMessages();
   FindTables(fcinfo);
   Backend& backend = ThisBackend();
-  while (TakeStaleMark() || rereading) {  // reading may bring further news
-    rereading = true;
+  while (seen != TableChanges()) {  // reading may bring further news
+    const std::uint64_t current = TableChanges();
     CHECK_FOR_INTERRUPTS();
     FindTables(fcinfo);
     RereadRows(backend);
-    rereading = false;
+    seen = current;  // not when an error cuts it off: the next call begins again
   }
   if (DekCacheTtl() > 0) backend.deks.Expire(MonotonicSeconds() - DekCacheTtl());
 }

@@ -33,10 +33,15 @@ bool HasAnotherKek(CachedDek* entry) {
   return true;
 }
 
+[[noreturn]] void RaiseNoKek(const DekRow& row) {
+  ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the KEK of DEK %u is not in tp_kek", row.id),
+                  errhint("Restore tp_kek together with tp_dek.")));
+  pg_unreachable();
+}
+
 // One try. False: the way to the KEK, or to the DEK, failed.
-bool TryToUnwrap(CachedDek* entry, base::Failure* failure) {
+bool TryToUnwrap(CachedDek* entry, const keyring::KekRow& kek_row, base::Failure* failure) {
   const DekRow& row = entry->row;
-  const keyring::KekRow kek_row = KekOf(row);
   return TryOnToken(failure, [&](pkcs11::Connection& connection) {
     connection.Run(pkcs11::Level::kLogin, [&](pkcs11::Session& session) {
       keyring::Kek kek(session, kek_row);
@@ -50,12 +55,15 @@ bool TryToUnwrap(CachedDek* entry, base::Failure* failure) {
 // destroyed the old one: in tp_kek, in the token, or in both.
 void UnwrapOnToken(CachedDek* entry) {
   base::Failure failure;
-  keyring::KekRow known;
+  keyring::KekRow kek;
   for (;;) {
     CHECK_FOR_INTERRUPTS();
-    if (!ReadKek(entry->row.kek_id, &known) && HasAnotherKek(entry)) continue;
-    if (TryToUnwrap(entry, &failure)) break;
-    if (!HasAnotherKek(entry)) Raise(failure);
+    if (ReadKek(entry->row.kek_id, &kek)) {
+      if (TryToUnwrap(entry, kek, &failure)) break;
+      if (!HasAnotherKek(entry)) Raise(failure);
+    } else if (!HasAnotherKek(entry)) {
+      RaiseNoKek(entry->row);
+    }
   }
   const DekRow& row = entry->row;
   entry->opened_at = MonotonicSeconds();
@@ -124,9 +132,7 @@ void ForgetEncryptionLock() { encryption_locked = false; }
 
 keyring::KekRow KekOf(const DekRow& row) {
   keyring::KekRow kek;
-  if (!ReadKek(row.kek_id, &kek))
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the KEK of DEK %u is not in tp_kek", row.id),
-                    errhint("Restore tp_kek together with tp_dek.")));
+  if (!ReadKek(row.kek_id, &kek)) RaiseNoKek(row);
   return kek;
 }
 

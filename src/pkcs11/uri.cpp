@@ -1,5 +1,8 @@
 #include "pkcs11/uri.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/error.hpp"
 
 namespace trustpoint::pkcs11 {
@@ -26,20 +29,11 @@ bool IsPlain(char c) {
 }
 
 std::string Decode(std::string_view value) {
-  std::string decoded;
-  for (std::size_t i = 0; i < value.size(); ++i) {
-    if (value[i] != '%') {
-      if (!IsPlain(value[i])) ThrowBad("A character of a value must be percent-encoded.");
-      decoded += value[i];
-      continue;
-    }
-    const int high = i + 2 < value.size() ? HexDigit(value[i + 1]) : -1;
-    const int low = i + 2 < value.size() ? HexDigit(value[i + 2]) : -1;
-    if (high < 0 || low < 0) ThrowBad("A percent sign is not followed by two hexadecimal digits.");
-    decoded += static_cast<char>(high << 4 | low);
-    i += 2;
-  }
-  return decoded;
+  if (!std::ranges::all_of(value, [](char c) { return c == '%' || IsPlain(c); }))
+    ThrowBad("A character of a value must be percent-encoded.");
+  std::optional<std::string> decoded = PercentDecoded(value);
+  if (!decoded) ThrowBad("A percent sign is not followed by two hexadecimal digits.");
+  return *std::move(decoded);
 }
 
 [[noreturn]] void ThrowRefused(std::string_view name) {
@@ -65,6 +59,22 @@ std::optional<std::string>& Field(TokenUri& uri, std::string_view name) {
 }
 
 }  // namespace
+
+std::optional<std::string> PercentDecoded(std::string_view value) {
+  std::string decoded;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (value[i] != '%') {
+      decoded += value[i];
+      continue;
+    }
+    const int high = i + 2 < value.size() ? HexDigit(value[i + 1]) : -1;
+    const int low = i + 2 < value.size() ? HexDigit(value[i + 2]) : -1;
+    if (high < 0 || low < 0) return std::nullopt;
+    decoded += static_cast<char>(high << 4 | low);
+    i += 2;
+  }
+  return decoded;
+}
 
 bool IsUri(std::string_view text) { return text.substr(0, kScheme.size()) == kScheme; }
 

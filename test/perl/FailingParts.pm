@@ -8,7 +8,7 @@ use FindBin;
 use PostgreSQL::Test::Utils;
 use TrustpointCluster;
 
-our @EXPORT = qw(failing_parts_missing failing_cluster fail_allocation token_calls fail_token);
+our @EXPORT = qw(failing_parts_missing failing_cluster fail_allocation token_calls fail_token objects_in_token);
 
 use constant RECORD => 'Z32 q q q Q q';    # name, calls, first, last, rv, done
 
@@ -29,7 +29,7 @@ sub failing_cluster {
     my $node = new_cluster($name, start => 0, conf => $option{conf});
     my $folder = token_folder($node);
     my $file = $files{ $node->name } = { memory => "$folder/memory", token => "$folder/token" };
-    write_pin($file->{memory}, pack('q4', 0, 0, 0, 0));
+    write_pin($file->{memory}, pack('q3', 0, 0, 0));
     write_pin($file->{token}, pack('x4096'));
     my $tool = File::Spec->rel2abs("$tools/failing_token.so");
     $node->append_conf('postgresql.conf', "trustpoint.pkcs11_module = '$tool'\n"
@@ -54,12 +54,12 @@ sub exchange {
     return $old;
 }
 
-# The nth allocation of a process from now on fails, once; nth 0: none does. inside: of those within the token's module, else
-# of all others. Returns how many there were since the last order.
+# The nth allocation of a process from now on fails, once; nth 0: none does. Those within the token's module do not count: SoftHSM
+# ends the process when one fails. Returns how many there were since the last order.
 sub fail_allocation {
-    my ($node, $pid, $nth, $inside) = @_;
-    my $old = exchange($files{ $node->name }{memory}, 0, 32, pack('q4', $nth ? $pid : 0, $nth, 0, $inside ? 1 : 0));
-    return (unpack 'q4', $old)[2];
+    my ($node, $pid, $nth) = @_;
+    my $old = exchange($files{ $node->name }{memory}, 0, 24, pack('q3', $nth ? $pid : 0, $nth, 0));
+    return (unpack 'q3', $old)[2];
 }
 
 # How often each function of the module was called since the last fail_token.
@@ -69,8 +69,8 @@ sub token_calls {
     return map { my ($name, $calls) = unpack RECORD, $_; $name ne '' && $calls > 0 ? ($name => $calls) : () } unpack '(a72)*', $all;
 }
 
-# From now on the first to the last call of the function answers rv, with done => 1 after SoftHSM has done what was asked;
-# without a function none does.
+# From now on one call of the function answers rv: the first, or the one of the number nth; with done => 1 after SoftHSM has done
+# what was asked. Without a function none does.
 sub fail_token {
     my ($node, $function, $rv, %option) = @_;
     my $file = $files{ $node->name }{token};
@@ -78,9 +78,17 @@ sub fail_token {
     for my $record (@records) {
         next if @$record < 6;
         @$record[1 .. 5] = (0) x 5;
-        @$record[2 .. 5] = (1, $option{times} // 1, $rv, $option{done} // 0) if defined $function && $record->[0] eq $function;
+        next if !defined $function || $record->[0] ne $function;
+        my $nth = $option{nth} // 1;
+        @$record[2 .. 5] = ($nth, $nth, $rv, $option{done} // 0);
     }
     exchange($file, 0, 4096, join '', map { pack RECORD, @$_ } grep { @$_ == 6 } @records);
+}
+
+# How many objects the token has: SoftHSM keeps each in a file of its own.
+sub objects_in_token {
+    my ($node) = @_;
+    return scalar grep { !/token\.object$/ } glob token_folder($node) . '/tokens/*/*.object';
 }
 
 1;

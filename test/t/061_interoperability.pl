@@ -279,6 +279,8 @@ like(try("SELECT $_"), qr/^42710: /, "two keys of one label are an error, never 
   for q{tp_sign('foreign', 'x')}, q{tp_destroy_key('foreign')}, q{tp_rename_key('foreign', 'x')}, q{tp_grant_key('foreign', 'app', '{sign}')};
 is(sql(q{SELECT tp_verify('pkcs11:id=%b2', 'x', tp_sign('pkcs11:id=%b2', 'x'))}), 't', 'an id tells them apart');
 is(sql(q{SELECT tp_verify('pkcs11:id=%b3', 'x', tp_sign('pkcs11:id=%b2', 'x'))}), 'f', 'and is not mistaken');
+is(sql(q{SELECT tp_verify('pkcs11:id=%b2;object=foreign', 'x', tp_sign('pkcs11:object=foreign;id=%b2', 'x'))}), 't', 'with its label too');
+like(try(q{SELECT tp_sign('pkcs11:id=%b2;object=theirs', 'x')}), qr/^42704: /, 'both must match');
 sql(q{SELECT tp_destroy_key('pkcs11:id=%b3')});
 # Another key with the id of a destroyed one is another key.
 pkcs11_tool($node, '--keypairgen', '--key-type', 'EC:prime256v1', '--label', 'same id', '--id', 'b3', '--usage-sign');

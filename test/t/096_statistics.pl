@@ -35,6 +35,8 @@ says('dek', 'shared', 'count', '', 'there is no shared cache');
 says('token', 'C_Login', 'count, failed, time_ms > 0', '1|0|t', 'one login');
 says('token', 'C_UnwrapKey', 'count >= 1, failed', 't|0', 'counted');
 says('token', 'C_Sign', 'count', '', 'never called');
+ask($session, q{SELECT tp_digest('12345')});
+says('token', $_, 'count, failed', '1|0', 'counted') for qw(C_DigestInit C_DigestUpdate C_DigestFinal);
 
 for (['22000', q{SELECT tp_decrypt(value, 'x') FROM secret}], ['22P03', q{SELECT tp_decrypt('\x00')}],
     ['22004', q{SELECT tp_encrypt('x', NULL)}], ['42704', q{SELECT tp_encrypt('x', key => 'none')}],

@@ -46,7 +46,25 @@ for my $round (1 .. $kills) {
 is($survived, $kills, "the token and all values survived $kills of $kills kills");
 note("$emptied of them left the token's file empty");
 
-# What a kill in the middle leaves behind, made on purpose, with the log that tells of it.
+# What a kill while a key is made leaves behind, made on purpose: a file that is empty, or has its first number alone, as the C
+# library writes the rest at once. There is no key behind it.
+$node->safe_psql('postgres', q{SELECT tp_generate_ec_key('signs'), tp_generate_aes_key('seals')});
+my $keys = $node->safe_psql('postgres', 'SELECT * FROM tp_hsm_keys() ORDER BY 1, 2');
+for my $whole (grep { $_ ne $token } glob $token =~ s/[^\/]*$/*.object/r) {
+    my $bytes = slurp_file($whole, 0);
+    for my $part (0, 8) {
+        my $file = $whole =~ s/\.object$/-$part.object/r;
+        write_pin($file, substr $bytes, 0, $part);
+        write_pin($file =~ s/object$/lock/r, '');
+    }
+}
+is($node->safe_psql('postgres', 'SELECT * FROM tp_hsm_keys() ORDER BY 1, 2'), $keys, 'files of keys that were not finished are no keys');
+is($node->safe_psql('postgres', q{SELECT tp_verify('signs', 'x', tp_sign('signs', 'x'))}), 't', 'the others are found');
+is($node->safe_psql('postgres', $read), 10, 'so is the KEK');
+is($node->safe_psql('postgres', q{SELECT tp_generate_ec_key('made') IS NULL, tp_create_dek('made') IS NULL, tp_setup() IS NULL}), 'f|f|f', 'and keys are made');
+is($node->safe_psql('postgres', q{SELECT tp_destroy_key('signs') IS NULL; SELECT count(*) FROM tp_hsm_keys() WHERE label = 'signs'}), "f\n0", 'and destroyed');
+
+# What a kill in the middle of a login leaves behind, with the log that tells of it.
 my $before = -s $node->logfile;
 truncate $token, 0 or die $!;
 is($node->safe_psql('postgres', $read), 10, 'an empty token file is put back');

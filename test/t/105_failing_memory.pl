@@ -1,6 +1,6 @@
 # Allocations that fail while a query runs: of malloc and its kin and of mmap, the nth fails in one backend, for many n until
-# none is left. The statement answers right or ends in an ordinary error, the session goes on, and no key is lost or left
-# behind. TP_LONG=1 tries every n.
+# none is left; but none within SoftHSM, which would end the process. The statement answers right or ends in an ordinary error,
+# the session goes on, and no key is lost or left behind. TP_LONG=1 tries every n.
 use strict;
 use warnings;
 use FindBin;
@@ -20,7 +20,8 @@ my $node = failing_cluster('memory', memory => 1, conf => "restart_after_crash =
 
 # A session and its backend, as long as they live.
 sub begin {
-    my $session = session($node);
+    my ($database) = @_;
+    my $session = session($node, $database);
     $session->set_query_timer_restart;
     return { session => $session, pid => ask($session, 'SELECT pg_backend_pid()') };
 }
@@ -35,24 +36,26 @@ sub answer {
 # asked for: a module that does not load, a token that does not answer, numbers that are no key, a block of RSA that is bad.
 my $ordinary = qr/^(?:53200|58000|38000): |^22023: the (?:numbers are no public|private key lacks|key is neither)|^22000: decryption failed/;
 
-# sweep($name, sql => ..., right => its answer, before => SQL that undoes what it did, cold => 1 for a new session each time,
-# after => sub { what else must be true, or words that say what is wrong })
+# sweep($name, sql => ..., right => its answer, before => sub or SQL that undoes what it did, anew => sub { before each failure },
+# cold => 1 for a new session each time, database, after => sub { what else must be true, or words that say what is wrong })
 sub sweep {
     my ($name, %test) = @_;
-    my $own = begin();
+    my $own;
+    my $before = sub { ask($own->{session}, ref $test{before} ? $test{before}->() : $test{before}) if $test{before} };
     my $fresh = sub {
         if ($test{cold} || !$own) {
             eval { $own->{session}->quit } if $own;
-            $own = begin();
+            $own = begin($test{database});
             # Without memory to load a library PostgreSQL itself ends the session, in the midst of its settings.
             ask($own->{session}, q{LOAD 'trustpoint'});
         }
-        ask($own->{session}, $test{before}) if $test{before};
+        $before->();
     };
     my $run = sub {
         my ($nth) = @_;
+        $test{anew}->() if $test{anew};
         $fresh->();
-        fail_allocation($node, $own->{pid}, $nth, $test{inside});
+        fail_allocation($node, $own->{pid}, $nth);
         my $answer = answer($own, $test{sql});
         return ($answer, fail_allocation($node, 0, 0));
     };
@@ -75,7 +78,7 @@ sub sweep {
         } elsif ($answer ne $test{right} && $answer !~ $ordinary) {
             push @wrong, "$nth: $answer";
         }
-        ask($own->{session}, $test{before}) if $test{before};
+        $before->();
         my $then = answer($own, $test{sql});
         push @wrong, "$nth: then $then" if $then ne $test{right};
         my $what = $test{after} ? $test{after}->($own) : '';
@@ -117,6 +120,19 @@ sweep('making a key', sql => q{BEGIN; SELECT tp_generate_ec_key('made') IS NULL;
 sweep('importing a key', sql => qq{BEGIN; SELECT tp_import_key('made', '$pem') IS NULL; ROLLBACK}, right => 'f', points => 40);
 sweep('the status', sql => q{SELECT count(*) FROM tp_status()}, right => 1);
 is(objects(), $objects, 'the token has the keys that it had');
+
+# A KEK that was made stays, whatever becomes of the transaction, and the next tp_setup() finds it by its label: one at most.
+$node->safe_psql('postgres', 'CREATE DATABASE fresh');
+$node->safe_psql('fresh', 'CREATE EXTENSION trustpoint');
+my ($setups, $made) = (0, objects_in_token($node));
+sweep('setting up', database => 'fresh', points => 40,
+    anew => sub { $setups++ },
+    before => sub { return "DELETE FROM tp_dek; DELETE FROM tp_kek; SET trustpoint.kek_label = 'trustpoint-$setups'" },
+    sql => q{SELECT tp_setup() IS NULL; SELECT tp_decrypt(tp_encrypt('secret'))}, right => "f\nsecret",
+    after => sub {
+        my $keks = objects_in_token($node) - $made;
+        return $keks == $setups ? '' : "$keks keys for $setups KEKs in the token";
+    });
 unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC|reinitializing|FATAL:  (?!out of memory|connection to client lost)/, 'no process crashed');
 $node->stop;
 

@@ -14,8 +14,6 @@
 
 namespace {
 
-#define FUNCTIONS(F) TRUSTPOINT_COUNTED_FUNCTIONS(F) F(C_DigestUpdate) F(C_DigestFinal)
-
 // As the test unpacks it. Zeros: only count.
 struct Record {
   char name[32];
@@ -27,7 +25,7 @@ struct Record {
 
 enum : std::size_t {
 #define INDEX(function) kIndexOf_##function,
-  FUNCTIONS(INDEX) kCount
+  TRUSTPOINT_COUNTED_FUNCTIONS(INDEX) kCount
 #undef INDEX
 };
 
@@ -91,7 +89,7 @@ extern "C" __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUN
 #define PUT(function)                                                               \
   list.function = &Passing<&CK_FUNCTION_LIST::function, kIndexOf_##function>::Call; \
   strcpy(const_cast<char*>(records[kIndexOf_##function].name), #function);
-  FUNCTIONS(PUT)
+  TRUSTPOINT_COUNTED_FUNCTIONS(PUT)
 #undef PUT
   *out = &list;
   return CKR_OK;
