@@ -42,9 +42,9 @@ override COMPILER = $(CXX) $(CXXFLAGS)
 test/tools/print_dek: test/tools/print_dek.cpp $(filter-out src/pg/%,$(OBJS))
 	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -o $@ $^ $(SHLIB_LINK)
 
-# For the tests: what is preloaded into a server, or loaded as a token. No sanitizer is in it.
+# For the tests: what is preloaded into a server, or loaded as a token. No sanitizer is in it, but it may stand before one.
 test/tools/%.so: test/tools/%.cpp
-	$(CXX) -std=c++20 -O2 -Wall -Wextra -fPIC -shared $(PG_CPPFLAGS) -o $@ $< -ldl
+	$(CXX) -std=c++20 -O2 -Wall -Wextra -fPIC -shared $(if $(SANITIZE),-DSANITIZE) $(PG_CPPFLAGS) -o $@ $< -ldl
 
 # For the container: base and pkcs11 alone.
 docker/trustpoint-token: docker/trustpoint_token.cpp $(filter src/base/% src/pkcs11/%,$(OBJS))
