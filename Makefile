@@ -14,8 +14,9 @@ PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -Wall -Wextra -Wno-register -Wno-un
 SHLIB_LINK = -lcrypto -ldl
 EXTRA_CLEAN = $(OBJS:.o=.d) build test/tools/print_dek docker/trustpoint-token
 
+# PostgreSQL's -fwrapv gives signed overflow a meaning, and then it is not looked for.
 ifdef SANITIZE
-PG_CXXFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+PG_CXXFLAGS += -fno-wrapv -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SHLIB_LINK += -fsanitize=address,undefined
 endif
 
