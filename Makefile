@@ -108,7 +108,7 @@ fuzz:
 valgrind:
 	@bash test/setup test/check valgrind-whole
 asan:
-	@SANITIZE=1 bash test/setup test/check unit regress tap
+	@SANITIZE=1 bash test/setup test/check unit regress tap django
 
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 BUILD = build$(if $(SANITIZE),/asan)
