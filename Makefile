@@ -14,8 +14,9 @@ PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -Wall -Wextra -Wno-register -Wno-un
 SHLIB_LINK = -lcrypto -ldl
 EXTRA_CLEAN = $(OBJS:.o=.d) build test/tools/print_dek docker/trustpoint-token
 
+# PostgreSQL's -fwrapv gives signed overflow a meaning, and then it is not looked for.
 ifdef SANITIZE
-PG_CXXFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+PG_CXXFLAGS += -fno-wrapv -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SHLIB_LINK += -fsanitize=address,undefined
 endif
 
@@ -42,9 +43,9 @@ override COMPILER = $(CXX) $(CXXFLAGS)
 test/tools/print_dek: test/tools/print_dek.cpp $(filter-out src/pg/%,$(OBJS))
 	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -o $@ $^ $(SHLIB_LINK)
 
-# For the tests: what is preloaded into a server, or loaded as a token. No sanitizer is in it.
+# For the tests: what is preloaded into a server, or loaded as a token. No sanitizer is in it, but it may stand before one.
 test/tools/%.so: test/tools/%.cpp
-	$(CXX) -std=c++20 -O2 -Wall -Wextra -fPIC -shared $(PG_CPPFLAGS) -o $@ $< -ldl
+	$(CXX) -std=c++20 -O2 -Wall -Wextra -fPIC -shared $(if $(SANITIZE),-DSANITIZE) $(PG_CPPFLAGS) -o $@ $< -ldl
 
 # For the container: base and pkcs11 alone.
 docker/trustpoint-token: docker/trustpoint_token.cpp $(filter src/base/% src/pkcs11/%,$(OBJS))
@@ -107,7 +108,7 @@ fuzz:
 valgrind:
 	@bash test/setup test/check valgrind-whole
 asan:
-	@SANITIZE=1 bash test/setup test/check unit regress tap
+	@SANITIZE=1 bash test/setup test/check unit regress tap django
 
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 BUILD = build$(if $(SANITIZE),/asan)

@@ -12,7 +12,6 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use TrustpointCluster;
 
-plan skip_all => 'a sanitizer brings a malloc of its own' if $ENV{SANITIZE};
 my $missing = failing_parts_missing();
 plan skip_all => $missing if defined $missing;
 

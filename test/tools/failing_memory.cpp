@@ -2,6 +2,7 @@
 // and which allocation, and how many there were, stands in the file that TRUSTPOINT_FAILING_MEMORY names,
 // mapped by all: a test writes there, so that the server starts up unharmed and everything else in it goes
 // on.
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -10,6 +11,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <new>
 
 // As the test packs it.
 struct Order {
@@ -20,11 +22,17 @@ struct Order {
 
 extern "C" {
 
-// glibc's own, without the way by dlsym, which allocates.
-void* __libc_malloc(size_t size);
-void* __libc_calloc(size_t count, size_t size);
-void* __libc_realloc(void* old, size_t size);
-void* __libc_memalign(size_t alignment, size_t size);
+// What is behind us, without the way by dlsym, which allocates: glibc's own, or AddressSanitizer's, which
+// must see every block.
+#ifdef SANITIZE
+#define BEHIND(name) __interceptor_##name
+#else
+#define BEHIND(name) __libc_##name
+#endif
+void* BEHIND(malloc)(size_t size);
+void* BEHIND(calloc)(size_t count, size_t size);
+void* BEHIND(realloc)(void* old, size_t size);
+void* BEHIND(memalign)(size_t alignment, size_t size);
 
 // How deep the process is in the PKCS#11 module: failing_token counts it.
 __attribute__((visibility("default"))) int trustpoint_inside_module = 0;
@@ -61,15 +69,15 @@ bool Fails() {
 
 extern "C" {
 
-void* malloc(size_t size) { return Fails() ? nullptr : __libc_malloc(size); }
-void* calloc(size_t count, size_t size) { return Fails() ? nullptr : __libc_calloc(count, size); }
-void* realloc(void* old, size_t size) { return Fails() ? nullptr : __libc_realloc(old, size); }
+void* malloc(size_t size) { return Fails() ? nullptr : BEHIND(malloc)(size); }
+void* calloc(size_t count, size_t size) { return Fails() ? nullptr : BEHIND(calloc)(count, size); }
+void* realloc(void* old, size_t size) { return Fails() ? nullptr : BEHIND(realloc)(old, size); }
 void* aligned_alloc(size_t alignment, size_t size) {
-  return Fails() ? nullptr : __libc_memalign(alignment, size);
+  return Fails() ? nullptr : BEHIND(memalign)(alignment, size);
 }
 
 int posix_memalign(void** out, size_t alignment, size_t size) {
-  void* block = Fails() ? nullptr : __libc_memalign(alignment, size);
+  void* block = Fails() ? nullptr : BEHIND(memalign)(alignment, size);
   if (block == nullptr) return ENOMEM;
   *out = block;
   return 0;
@@ -81,3 +89,18 @@ void* mmap(void* address, size_t size, int protection, int flags, int file, off_
 }
 
 }  // extern "C"
+
+#ifdef SANITIZE
+// The sanitizer's do not come by malloc, as those of libstdc++ do.
+namespace {
+
+void* New(const char* name, size_t size) {
+  if (Fails()) throw std::bad_alloc();
+  return reinterpret_cast<void* (*)(size_t)>(dlsym(RTLD_NEXT, name))(size);
+}
+
+}  // namespace
+
+void* operator new(size_t size) { return New("_Znwm", size); }
+void* operator new[](size_t size) { return New("_Znam", size); }
+#endif
