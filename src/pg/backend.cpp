@@ -43,9 +43,6 @@ void Backend::WipeContexts() noexcept {
 }
 
 void internal::MakeBackend() {
-  // Once before there is a key: the linker saves the registers on the stack when it binds a symbol at its
-  // first call.
-  if (!Preloaded()) crypto::Prepare();
   Run([] {
     const base::Secret first(base::Bytes(base::Block<1>{}));  // maps the memory for keys
     backend = new Backend;
