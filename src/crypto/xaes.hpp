@@ -1,6 +1,6 @@
 // XAES-256-GCM (https://c2sp.org/XAES-256-GCM): AES-256-GCM under a key derived by CMAC from the first half
 // of a 24-byte nonce. The CMAC is that of one whole block, as the specification writes it out in terms of
-// AES: OpenSSL's CMAC gives the same in three times the time, most of it names of parameters.
+// AES: OpenSSL's CMAC gives the same in ten times the time, most of it names of parameters.
 //
 // This is the derivation alone. The second half of the nonce is the GCM nonce under the derived key, so
 // whoever keeps the first half keeps the derived key too, and derives once for many values.
