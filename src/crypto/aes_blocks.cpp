@@ -8,11 +8,7 @@ namespace trustpoint::crypto {
 namespace {
 
 const EVP_CIPHER* Aes256Ecb() {
-  static const EVP_CIPHER* const cipher = [] {
-    EVP_CIPHER* fetched = EVP_CIPHER_fetch(Library(), "AES-256-ECB", nullptr);
-    if (fetched == nullptr) ThrowNotOffered("OpenSSL offers no AES-256");
-    return fetched;
-  }();
+  static const EVP_CIPHER* const cipher = FetchCipher("AES-256-ECB");
   return cipher;
 }
 

@@ -8,20 +8,16 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "crypto/aad.hpp"
 #include "crypto/openssl.hpp"
 
 namespace trustpoint::crypto {
 namespace {
 
 constexpr std::size_t kMaxUpdate = std::size_t{1} << 29;  // EVP counts in int
-constexpr std::size_t kMaxJoinedAad = 256;
 
 const EVP_CIPHER* Aes256Gcm() {
-  static const EVP_CIPHER* const cipher = [] {
-    EVP_CIPHER* fetched = EVP_CIPHER_fetch(Library(), "AES-256-GCM", nullptr);
-    if (fetched == nullptr) ThrowNotOffered("OpenSSL offers no AES-256-GCM");
-    return fetched;
-  }();
+  static const EVP_CIPHER* const cipher = FetchCipher("AES-256-GCM");
   return cipher;
 }
 
@@ -50,14 +46,8 @@ bool Update(EVP_CIPHER_CTX* context, std::uint8_t* out, base::Bytes in) {
   return true;
 }
 
-// An update costs more than a short copy, and most additional data is short.
 bool UpdateAad(EVP_CIPHER_CTX* context, base::Bytes head, base::Bytes tail) {
-  if (head.empty() || tail.empty() || head.size() + tail.size() > kMaxJoinedAad)
-    return Update(context, nullptr, head) && Update(context, nullptr, tail);
-  std::uint8_t joined[kMaxJoinedAad];
-  base::Copy({joined, head.size()}, head);
-  base::Copy({joined + head.size(), tail.size()}, tail);
-  return Update(context, nullptr, {joined, head.size() + tail.size()});
+  return TakeAad(head, tail, [&](base::Bytes part) { return Update(context, nullptr, part); });
 }
 
 // The tag as a parameter list: handing it over so costs less than EVP_CIPHER_CTX_ctrl, which builds one too.

@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 
 #include <new>
+#include <string>
 
 #include "base/error.hpp"
 
@@ -32,6 +33,11 @@ OSSL_LIB_CTX* Library() {
 void ThrowNotOffered(const char* what) {
   library = nullptr;  // left to what was fetched from it before
   ThrowOpenSsl(what);
+}
+
+const EVP_CIPHER* FetchCipher(const char* name) {
+  if (const EVP_CIPHER* cipher = EVP_CIPHER_fetch(Library(), name, nullptr)) return cipher;
+  ThrowNotOffered((std::string("OpenSSL offers no ") + name).c_str());
 }
 
 void ThrowOpenSsl(const char* what) {

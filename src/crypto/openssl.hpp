@@ -37,6 +37,9 @@ class CleanErrors {
 // The digest of our library context, fetched once.
 const EVP_MD* FetchedDigest(Hash hash);
 
+// A cipher of our library context, by its name there. Throws as ThrowNotOffered.
+const EVP_CIPHER* FetchCipher(const char* name);
+
 // A context of HMAC-SHA-256 without a key, the caller's to free. Throws as ThrowOpenSsl.
 EVP_MAC_CTX* NewHmacSha256();
 

@@ -3,12 +3,11 @@
 #include <openssl/modes.h>
 
 #include "base/error.hpp"
+#include "crypto/aad.hpp"
 #include "crypto/openssl.hpp"
 
 namespace trustpoint::crypto {
 namespace {
-
-constexpr std::size_t kMaxJoinedAad = 64;
 
 void Require(bool condition, const char* what) {
   if (!condition) throw base::Error(base::ErrorCode::kInternal, what);
@@ -99,19 +98,9 @@ void ShortGcmContext::Begin(base::Bytes nonce, base::Bytes aad_head, base::Bytes
           "a short text with a buffer of the wrong size");
   cipher_.MakeStream(nonce, in.size());
   CRYPTO_gcm128_setiv(gcm_, nonce.data(), nonce.size());
-  if (!AddAad(aad_head, aad_tail)) cipher_.failed = true;  // longer than GCM allows
-}
-
-// In one piece where it is short: OpenSSL takes what does not fill a block byte by byte.
-bool ShortGcmContext::AddAad(base::Bytes head, base::Bytes tail) noexcept {
-  std::uint8_t joined[kMaxJoinedAad];
-  const std::size_t size = head.size() + tail.size();
-  if (size > sizeof joined)
-    return CRYPTO_gcm128_aad(gcm_, head.data(), head.size()) == 0 &&
-           CRYPTO_gcm128_aad(gcm_, tail.data(), tail.size()) == 0;
-  base::Copy({joined, head.size()}, head);
-  base::Copy({joined + head.size(), tail.size()}, tail);
-  return CRYPTO_gcm128_aad(gcm_, joined, size) == 0;
+  if (!TakeAad(aad_head, aad_tail,
+               [&](base::Bytes part) { return CRYPTO_gcm128_aad(gcm_, part.data(), part.size()) == 0; }))
+    cipher_.failed = true;  // longer than GCM allows
 }
 
 void ShortGcmSealer::Seal(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail,

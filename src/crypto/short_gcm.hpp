@@ -59,7 +59,6 @@ class ShortGcmContext {
   static void EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* cipher);
 
   bool Key(base::Bytes key);
-  bool AddAad(base::Bytes head, base::Bytes tail) noexcept;
 };
 
 class ShortGcmSealer : public ShortGcmContext {

@@ -13,11 +13,10 @@ extern "C" {
 namespace trustpoint::pg {
 
 Counters internal::counters;
-bool internal::counted = false;
 
 namespace {
 
-using internal::counted, internal::counters;
+using internal::counters;
 
 static_assert(sizeof(Counters) == kCounters * sizeof(std::uint64_t));
 
@@ -99,17 +98,14 @@ void CountFailure(int sqlstate) noexcept {
   std::size_t index = 0;
   while (index < std::size(kFailureNames) - 1 && std::strcmp(name, kFailureNames[index]) != 0) ++index;
   ++counters.failures[index];
-  counted = true;
 }
 
 void AddStatistics() {
-  // Every transaction of the server comes by here: one that had nothing to do with us, or nothing with the
-  // token, is not kept waiting.
-  static bool token_counted = false;
-  token_counted = pkcs11::TakeCallCounts(&counters.token) || token_counted;
-  if (!(counted || token_counted) || shared == nullptr || !OidIsValid(MyDatabaseId)) return;
-  const std::size_t end = token_counted ? kCounters : offsetof(Counters, token) / sizeof(std::uint64_t);
-  counted = token_counted = false;
+  // Every transaction of the server comes by here, and nearly all without a call of the token, which most of
+  // the numbers are of.
+  const bool token = pkcs11::TakeCallCounts(&counters.token);
+  if (shared == nullptr || !OidIsValid(MyDatabaseId)) return;
+  const std::size_t end = token ? kCounters : offsetof(Counters, token) / sizeof(std::uint64_t);
   std::uint64_t* numbers = Numbers(&counters);
   for (std::size_t i = 0; i < end; ++i) {
     if (numbers[i] == 0) continue;

@@ -45,21 +45,15 @@ inline constexpr std::size_t kCounters = sizeof(Counters) / sizeof(std::uint64_t
 
 namespace internal {
 extern Counters counters;
-extern bool counted;  // something, since the counters were last added to those of the database
-}  // namespace internal
+}
 
 inline void CountCall(Call call, std::size_t bytes) {
   auto& counter = internal::counters.calls[static_cast<std::size_t>(call)];
   ++counter.count;
   counter.bytes += bytes;
-  internal::counted = true;
 }
-inline void CountFound(Found found) {
-  ++internal::counters.found[static_cast<std::size_t>(found)];
-  internal::counted = true;
-}
+inline void CountFound(Found found) { ++internal::counters.found[static_cast<std::size_t>(found)]; }
 inline void CountGateWait(std::uint64_t nanoseconds) {
-  internal::counted = true;
   ++internal::counters.gate.count;
   internal::counters.gate.nanoseconds += nanoseconds;
 }

@@ -8,6 +8,7 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
+#include <csignal>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -174,6 +175,19 @@ TEST(Traces, OfAKeyAreSeenWhileADeriverHoldsItAndGoneOnceItIsCleared) {
   EXPECT_EQ(Traces(key), 0U);
   EXPECT_EQ(Traces(derived), 0U);
   EXPECT_EQ(Traces(offspring), 0U);
+}
+
+// A signal saves the registers on the stack, where they stay until something else comes by.
+TEST(Traces, OfADerivedKeyAreNotInTheRegisters) {
+  const Secret key = RandomKey();
+  Secret derived(kKeySize);
+  XaesDeriver deriver;
+  deriver.SetKey(key.view());
+  auto* const before = std::signal(SIGUSR1, [](int) {});
+  deriver.Derive(kPrefix, derived.bytes());
+  std::raise(SIGUSR1);
+  std::signal(SIGUSR1, before);
+  EXPECT_EQ(Traces(derived), 0U);
 }
 
 // The state of a hash that has taken in the key and one of HMAC's pads: as good as the key.
