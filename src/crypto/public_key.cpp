@@ -30,12 +30,26 @@ constexpr const char* kGroupNames[] = {"prime256v1", "secp384r1", "secp521r1", "
               "-----BEGIN PUBLIC KEY-----.");
 }
 
-// More than 1.
-bool IsOdd(const EVP_PKEY* key, const char* name) {
+using Number = Owned<BIGNUM, BN_free>;
+
+Number NumberOf(const EVP_PKEY* key, const char* name) {
   BIGNUM* number = nullptr;
-  if (EVP_PKEY_get_bn_param(key, name, &number) != 1) return false;
-  const Owned<BIGNUM, BN_free> owned(number);
-  return BN_is_odd(number) && !BN_is_one(number);
+  if (EVP_PKEY_get_bn_param(key, name, &number) != 1) ThrowBadKey("the public key is not valid");
+  return Number(number);
+}
+
+// Not whether the modulus is prime, as OpenSSL would look, which takes longer than all else.
+void CheckRsa(const EVP_PKEY* key, unsigned bits) {
+  if (bits < kMinRsaBits || bits > kMaxRsaBits)
+    ThrowBadKey("an RSA key must have 1024 to 16384 bits, not " + std::to_string(bits));
+  const Number modulus = NumberOf(key, OSSL_PKEY_PARAM_RSA_N);
+  const Number exponent = NumberOf(key, OSSL_PKEY_PARAM_RSA_E);
+  if (!BN_is_odd(modulus.get()) || !BN_is_odd(exponent.get()) || BN_is_one(exponent.get()) ||
+      BN_cmp(exponent.get(), modulus.get()) >= 0)
+    ThrowBadKey("the public key is not valid");
+  // OpenSSL would neither encrypt nor verify with it.
+  if (bits > OPENSSL_RSA_SMALL_MODULUS_BITS && BN_num_bits(exponent.get()) > OPENSSL_RSA_MAX_PUBEXP_BITS)
+    ThrowBadKey("the public exponent of an RSA key of more than 3072 bits must have 64 bits at most");
 }
 
 Context ContextFor(const EVP_PKEY* key) {
@@ -88,20 +102,15 @@ void PublicKey::Free::operator()(evp_pkey_st* key) const noexcept { EVP_PKEY_fre
 PublicKey::PublicKey(evp_pkey_st* key) : key_(key) {
   if (IsOfType(key, "RSA")) {
     bits_ = static_cast<unsigned>(EVP_PKEY_get_bits(key));
-    if (bits_ < kMinRsaBits || bits_ > kMaxRsaBits)
-      ThrowBadKey("an RSA key must have 1024 to 16384 bits, not " + std::to_string(bits_));
+    CheckRsa(key, bits_);
   } else if (IsOfType(key, "EC")) {
     type_ = KeyType::kEc;
     curve_ = CurveOf(key);
     bits_ = CurveBits(curve_);
+    if (EVP_PKEY_public_check_quick(ContextFor(key).get()) != 1) ThrowBadKey("the public key is not valid");
   } else {
     ThrowBadKey("the key is neither RSA nor EC");
   }
-  // Of RSA not more: OpenSSL would look whether the modulus is prime, which takes longer than all else.
-  const bool valid = type_ == KeyType::kEc
-                         ? EVP_PKEY_public_check_quick(ContextFor(key).get()) == 1
-                         : IsOdd(key, OSSL_PKEY_PARAM_RSA_N) && IsOdd(key, OSSL_PKEY_PARAM_RSA_E);
-  if (!valid) ThrowBadKey("the public key is not valid");
 }
 
 PublicKey::~PublicKey() = default;
@@ -142,7 +151,6 @@ PublicKey PublicKey::FromDer(base::Bytes der) {
 
 PublicKey PublicKey::FromRsa(base::Bytes modulus, base::Bytes exponent) {
   const CleanErrors errors;
-  using Number = Owned<BIGNUM, BN_free>;
   const Number n(BN_bin2bn(modulus.data(), static_cast<int>(modulus.size()), nullptr));
   const Number e(BN_bin2bn(exponent.data(), static_cast<int>(exponent.size()), nullptr));
   const Owned<OSSL_PARAM_BLD, OSSL_PARAM_BLD_free> builder(OSSL_PARAM_BLD_new());

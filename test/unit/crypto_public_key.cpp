@@ -228,6 +228,20 @@ TEST(PublicKey, RefusesNumbersThatAreNone) {
   EXPECT_EQ(CodeOf([&] { PublicKey::FromRsa({}, Buffer{1, 0, 1}); }), ErrorCode::kInvalidArgument);
 }
 
+// OpenSSL works with none of these, so that they must not pass for keys until they are used.
+TEST(PublicKey, RefusesAnExponentThatOpenSslRefuses) {
+  const Buffer small(384, 0xC1), large(512, 0xC1);  // 3072 and 4096 bits
+  Buffer longer(9, 0xFF);                           // 72 bits
+  EXPECT_EQ(PublicKey::FromRsa(small, longer).Encrypt(RsaPadding::kOaepSha256, kData).size(), small.size());
+  EXPECT_EQ(CodeOf([&] { PublicKey::FromRsa(large, longer); }), ErrorCode::kInvalidArgument);
+  longer.pop_back();  // 64 bits
+  EXPECT_EQ(PublicKey::FromRsa(large, longer).Encrypt(RsaPadding::kOaepSha256, kData).size(), large.size());
+  Buffer beyond = small;
+  EXPECT_EQ(CodeOf([&] { PublicKey::FromRsa(small, beyond); }), ErrorCode::kInvalidArgument) << "the modulus";
+  beyond.front() = 0xC2;
+  EXPECT_EQ(CodeOf([&] { PublicKey::FromRsa(small, beyond); }), ErrorCode::kInvalidArgument);
+}
+
 TEST(PublicKey, TakesAPointBareOrInAnOctetString) {
   for (const Curve curve : kCurves) {
     const PublicKey key = PublicKey::FromPem(test::PublicPem(test::EcKey(curve)));
