@@ -36,6 +36,12 @@ inline std::uint32_t GetU32(const std::uint8_t* in) {
          static_cast<std::uint32_t>(in[2]) << 8 | in[3];
 }
 
+// Adds one to a big-endian number, modulo 2 to the power of its bits.
+inline void Increment(MutableBytes number) {
+  for (std::size_t i = number.size(); i-- > 0;)
+    if (++number[i] != 0) return;
+}
+
 // Copies source to the start of target, which must be at least as long. An empty source may have no address.
 inline void Copy(MutableBytes target, Bytes source) {
   if (!source.empty()) std::memcpy(target.data(), source.data(), source.size());

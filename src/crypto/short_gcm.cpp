@@ -2,6 +2,9 @@
 
 #include <openssl/modes.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "base/error.hpp"
 #include "crypto/aad.hpp"
 #include "crypto/openssl.hpp"
@@ -15,32 +18,60 @@ void Require(bool condition, const char* what) {
 
 }  // namespace
 
-void ShortGcmContext::Cipher::MakeStream(base::Bytes nonce, std::size_t size) noexcept {
-  made = 1 + (size + kAesBlockSize - 1) / kAesBlockSize;
-  for (std::size_t i = 0; i < made; ++i) {
-    std::uint8_t* const block = stream + i * kAesBlockSize;
-    base::Copy({block, kGcmNonceSize}, nonce);
-    base::PutU32(block + kGcmNonceSize, static_cast<std::uint32_t>(i + 1));
-  }
-  failed = !aes.Encrypt(stream, stream, made * kAesBlockSize);
+bool ShortGcmContext::Cipher::SetKey(base::Bytes key) {
+  Forget();
+  return aes.SetKey(key);
 }
 
 void ShortGcmContext::Cipher::Clear() noexcept {
+  Forget();
   aes.Clear();
-  base::Wipe(stream);
-  made = 0;
+  base::Wipe(streams_);
+}
+
+void ShortGcmContext::Cipher::Forget() noexcept {
+  stream_ = nullptr;
+  texts_ = used_ = 1;
+}
+
+void ShortGcmContext::Cipher::Take(base::Bytes nonce, std::size_t size) noexcept {
+  const std::size_t blocks = 1 + (size + kAesBlockSize - 1) / kAesBlockSize;
+  const bool follows = !failed && std::memcmp(nonce.data(), next_.data(), kGcmNonceSize) == 0;
+  if (!follows)
+    Make(nonce, blocks, 1);
+  else if (used_ == texts_ || blocks > blocks_)
+    Make(nonce, std::max(blocks, blocks_), std::min(2 * texts_, kMaxTexts));
+  stream_ = streams_ + used_++ * blocks_ * kAesBlockSize;
+  base::Increment(next_);
+}
+
+void ShortGcmContext::Cipher::Make(base::Bytes nonce, std::size_t blocks, std::size_t texts) noexcept {
+  base::Copy(next_, nonce.first<kGcmNonceSize>());
+  std::uint8_t* out = streams_;
+  for (std::size_t text = 0; text < texts; ++text) {
+    for (std::uint32_t i = 1; i <= blocks; ++i, out += kAesBlockSize) {
+      base::Copy({out, kGcmNonceSize}, next_);
+      base::PutU32(out + kGcmNonceSize, i);
+    }
+    base::Increment(next_);
+  }
+  failed = !aes.Encrypt(streams_, streams_, texts * blocks * kAesBlockSize);
+  base::Copy(next_, nonce.first<kGcmNonceSize>());
+  blocks_ = blocks;
+  texts_ = texts;
+  used_ = 0;
 }
 
 const std::uint8_t* ShortGcmContext::Cipher::At(const std::uint8_t* counter, std::size_t count) noexcept {
   const std::size_t first = base::GetU32(counter + kGcmNonceSize) - std::size_t{1};
-  if (first < made && count <= made - first) return stream + first * kAesBlockSize;
+  if (first < blocks_ && count <= blocks_ - first) return stream_ + first * kAesBlockSize;
   failed = true;
   return nullptr;
 }
 
 void ShortGcmContext::EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* cipher) {
   auto* const self = static_cast<Cipher*>(const_cast<void*>(cipher));
-  if (self->made == 0) {  // the hash key
+  if (!self->has_stream()) {  // the hash key
     self->failed = !self->aes.Encrypt(in, out, kAesBlockSize);
   } else if (const std::uint8_t* block = self->At(in, 1)) {
     base::Copy({out, kAesBlockSize}, {block, kAesBlockSize});
@@ -56,13 +87,11 @@ void ShortGcmContext::EncryptCounted(const std::uint8_t* in, std::uint8_t* out, 
 }
 
 ShortGcmContext::~ShortGcmContext() {
-  base::Wipe(cipher_.stream);
   CRYPTO_gcm128_release(gcm_);  // cleanses hash key and table
 }
 
 bool ShortGcmContext::Key(base::Bytes key) {
-  cipher_.made = 0;
-  if (!cipher_.aes.SetKey(key)) return false;
+  if (!cipher_.SetKey(key)) return false;
   if (gcm_ == nullptr)
     gcm_ = CRYPTO_gcm128_new(&cipher_, EncryptBlock);
   else
@@ -96,7 +125,7 @@ void ShortGcmContext::Begin(base::Bytes nonce, base::Bytes aad_head, base::Bytes
   Require(keyed_, "a short text without a key");
   Require(nonce.size() == kGcmNonceSize && in.size() <= kShortGcmMax && out.size() == in.size(),
           "a short text with a buffer of the wrong size");
-  cipher_.MakeStream(nonce, in.size());
+  cipher_.Take(nonce, in.size());
   CRYPTO_gcm128_setiv(gcm_, nonce.data(), nonce.size());
   if (!TakeAad(aad_head, aad_tail,
                [&](base::Bytes part) { return CRYPTO_gcm128_aad(gcm_, part.data(), part.size()) == 0; }))

@@ -36,20 +36,36 @@ class ShortGcmContext {
                              const void* cipher, const std::uint8_t* first);
 
   // What OpenSSL's GCM calls, through functions that return nothing. The key stream of a text, with the block
-  // for its tag before it, is made in one call of AES: four blocks cost what one costs.
-  struct Cipher {
-    static constexpr std::size_t kMaxBlocks = kShortGcmMax / kAesBlockSize + 1;
-
-    void MakeStream(base::Bytes nonce, std::size_t size) noexcept;
+  // for its tag before it, is made in one call of AES: four blocks cost what one costs. The nonces of a query
+  // follow one another, so that the call makes the streams of the next texts too.
+  class Cipher {
+   public:
+    ~Cipher() { base::Wipe(streams_); }
+    bool SetKey(base::Bytes key);
     void Clear() noexcept;
-    // The stream from the block of this counter on. nullptr: it is not so long.
+    void Take(base::Bytes nonce, std::size_t size) noexcept;  // the stream of this text
+    // The stream of the text from the block of this counter on. nullptr: it is not so long.
     const std::uint8_t* At(const std::uint8_t* counter, std::size_t count) noexcept;
+
+    bool has_stream() const noexcept { return stream_ != nullptr; }
 
     AesBlocks aes;
     bool failed = false;
-    std::size_t made = 0;  // blocks of the stream
-    std::uint8_t stream[kMaxBlocks * kAesBlockSize] =
-        {};  // with the ciphertext it is the plaintext: as secret as the key
+
+   private:
+    static constexpr std::size_t kMaxBlocks = kShortGcmMax / kAesBlockSize + 1;
+    static constexpr std::size_t kMaxTexts = 8;
+
+    void Forget() noexcept;
+    void Make(base::Bytes nonce, std::size_t blocks, std::size_t texts) noexcept;
+
+    const std::uint8_t* stream_ = nullptr;  // of this text
+    base::Block<kGcmNonceSize> next_ = {};  // the nonce of the next stream
+    std::size_t blocks_ = 0;                // of each stream
+    std::size_t texts_ = 1;                 // streams that are made
+    std::size_t used_ = 1;                  // of which so many are used
+    // With a ciphertext its stream is the plaintext: as secret as the key.
+    std::uint8_t streams_[kMaxTexts * kMaxBlocks * kAesBlockSize] = {};
   };
   Cipher cipher_;
   gcm128_context* gcm_ = nullptr;

@@ -3,15 +3,6 @@
 #include "crypto/random.hpp"
 
 namespace trustpoint::keyring {
-namespace {
-
-// Adds one, modulo 2 to the power of its bits.
-void Increment(base::MutableBytes counter) {
-  for (std::size_t i = counter.size(); i-- > 0;)
-    if (++counter[i] != 0) return;
-}
-
-}  // namespace
 
 void Sealer::Begin(const Dek& dek, envelope::Suite suite) {
   dek_serial_ = 0;  // until all has worked
@@ -35,7 +26,7 @@ void Sealer::SealWith(Gcm& gcm, const Dek& dek, std::uint32_t key_id, base::Byte
     gcm.SetKey(dek.gcm_key());
   }
   const base::MutableBytes counter = nonce.last(crypto::kGcmNonceSize);
-  Increment(counter);
+  base::Increment(counter);
   const envelope::ValueSlots slots = envelope::Lay(suite_, key_id, stored);
   base::Copy(slots.nonce, nonce);
   gcm.Seal(counter, envelope::AadHead(suite_, key_id), context, plaintext, slots.ciphertext, slots.tag);

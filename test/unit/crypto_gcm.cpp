@@ -73,6 +73,42 @@ TEST(Gcm, ShortTextsAreSealedAndOpenedAsAllOthers) {
     }
 }
 
+// Where nonces follow one another, the key streams of later texts are made ahead: whatever the sizes,
+// wherever the row of nonces breaks off, and where it ends and begins anew.
+TEST(Gcm, ShortTextsInARowAreSealedAndOpenedAsAllOthers) {
+  GcmSealer sealer;
+  ShortGcmSealer short_sealer;
+  ShortGcmOpener short_opener;
+  std::uint32_t seed = 1;
+  const auto random = [&](std::uint32_t bound) { return (seed = seed * 1103515245 + 12345) / 65536 % bound; };
+  Buffer nonce(kGcmNonceSize, 0xFF);
+  nonce.back() = 0xF0;
+  for (int i = 0; i < 5000; ++i) {
+    if (random(50) == 0) nonce[random(kGcmNonceSize)] ^= 0x40;
+    if (i % 1000 == 0) {
+      const Buffer key(kKeySize, static_cast<std::uint8_t>(i / 1000));
+      sealer.SetKey(key);
+      short_sealer.SetKey(key);
+      if (i % 2000 == 0) short_opener.Clear();
+      short_opener.SetKey(key);
+    }
+    const Buffer plaintext(i % 100 < 50 ? 64 : random(kShortGcmMax + 1), 'p');
+    Sealed expected{Buffer(plaintext.size()), Buffer(kTagSize)}, sealed = expected;
+    sealer.Seal(nonce, {}, {}, plaintext, expected.ciphertext, expected.tag);
+    short_sealer.Seal(nonce, {}, {}, plaintext, sealed.ciphertext, sealed.tag);
+    ASSERT_EQ(sealed, expected) << i;
+    Buffer opened(plaintext.size());
+    sealed.tag[3] ^= 1;
+    if (random(10) == 0) {
+      ASSERT_FALSE(short_opener.Open(nonce, {}, {}, sealed.ciphertext, sealed.tag, opened));
+    }
+    sealed.tag[3] ^= 1;
+    ASSERT_TRUE(short_opener.Open(nonce, {}, {}, sealed.ciphertext, sealed.tag, opened)) << i;
+    ASSERT_EQ(opened, plaintext);
+    base::Increment(nonce);
+  }
+}
+
 TEST(Gcm, AFailedOpenOfAShortTextWipesTheOutput) {
   ShortGcmOpener opener;
   opener.SetKey(kKey);

@@ -161,6 +161,25 @@ TEST(Traces, OfAKeyAreSeenWhileAContextForShortTextsHoldsItAndGoneOnceItIsCleare
   EXPECT_EQ(Traces(offspring), 0U);
 }
 
+// With a ciphertext they are the plaintext. They are made ahead, for texts that may never come.
+TEST(Traces, OfKeyStreamsAreSeenUntilTheContextIsCleared) {
+  const Secret key = RandomKey();
+  Secret stream(4 * kHalf);  // what zeros are sealed to, under the nonce after the next
+  test::Buffer nonce = kNonce, out(64), tag(kTagSize);
+  nonce.back() += 2;
+  GcmSealer sealer;
+  sealer.SetKey(key.view());
+  sealer.Seal(nonce, kPrefix, {}, out, stream.bytes(), tag);
+  sealer.Clear();
+  ShortGcmSealer short_sealer;
+  short_sealer.SetKey(key.view());
+  for (nonce = kNonce; nonce.back() < kNonce.back() + 2; ++nonce.back())
+    short_sealer.Seal(nonce, kPrefix, {}, test::Buffer(64), out, tag);
+  EXPECT_GT(Traces(stream), 0U);
+  short_sealer.Clear();
+  EXPECT_EQ(Traces(stream), 0U);
+}
+
 TEST(Traces, OfAKeyAreSeenWhileADeriverHoldsItAndGoneOnceItIsCleared) {
   const Secret key = RandomKey();
   const std::vector<Secret> offspring = Offspring(key);
