@@ -49,7 +49,15 @@ TokenKey MakeChecked(Session& session, const NewKey& key, const Wanted& wanted, 
   }
 }
 
-void GeneratePair(Session& session, const pkcs11::NamedMechanism& mechanism, const PairTemplates& pair) {
+// Whether so many objects have the id after a call that failed: a vague fault may have come after the key.
+bool IsMade(Session& session, base::Bytes id, std::size_t objects) {
+  Template search;
+  search.Add(CKA_ID, id);
+  return pkcs11::Find(session, search, objects + 1).size() == objects;
+}
+
+void GeneratePair(Session& session, const pkcs11::NamedMechanism& mechanism, const NewKey& key,
+                  const PairTemplates& pair) {
   Attempt([&](Extent extent) {
     Template public_half = pair.public_half(extent), private_half = pair.private_half(extent);
     CK_MECHANISM copy = mechanism.mechanism;
@@ -57,19 +65,21 @@ void GeneratePair(Session& session, const pkcs11::NamedMechanism& mechanism, con
     const CK_RV rv =
         session.api()->C_GenerateKeyPair(session.handle(), &copy, public_half.data(), public_half.size(),
                                          private_half.data(), private_half.size(), &handles[0], &handles[1]);
-    if (extent != Extent::kBare && RefusesTemplate(rv)) return false;
+    if (extent != Extent::kBare && RefusesTemplate(rv)) return IsMade(session, key.id, 2);
     pkcs11::CheckInit(session, rv, "C_GenerateKeyPair", mechanism);
     return true;
   });
 }
 
-void Create(Session& session, const std::function<Template(Extent extent)>& object, std::string_view what) {
+// The nth object of the key.
+void Create(Session& session, const NewKey& key, std::size_t nth,
+            const std::function<Template(Extent extent)>& object, std::string_view what) {
   Attempt([&](Extent extent) {
     Template attributes = object(extent);
     CK_OBJECT_HANDLE handle;
     const CK_RV rv =
         session.api()->C_CreateObject(session.handle(), attributes.data(), attributes.size(), &handle);
-    if (extent != Extent::kBare && RefusesTemplate(rv)) return false;
+    if (extent != Extent::kBare && RefusesTemplate(rv)) return IsMade(session, key.id, nth);
     pkcs11::CheckInit(session, rv, "C_CreateObject", {{}, what});
     return true;
   });
@@ -98,7 +108,7 @@ TokenKey MakeRsaKey(Session& session, const NewKey& key, unsigned bits, Usage us
     pair.AddToPublic([&](Template& half) {
       half.Add(CKA_MODULUS_BITS, CK_ULONG{bits}).Add(CKA_PUBLIC_EXPONENT, base::Bytes(kExponent));
     });
-    GeneratePair(session, {{CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0}}, pair);
+    GeneratePair(session, {{CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0}}, key, pair);
   });
 }
 
@@ -111,7 +121,7 @@ TokenKey MakeEcKey(Session& session, const NewKey& key, crypto::Curve curve) {
   return MakeChecked(session, key, wanted, [&] {
     PairTemplates pair(key, KeyType::kEc, Usage::kSign);
     pair.AddToPublic([&](Template& half) { half.Add(CKA_EC_PARAMS, crypto::CurveOid(curve)); });
-    GeneratePair(session, {{CKM_EC_KEY_PAIR_GEN, nullptr, 0}, name}, pair);
+    GeneratePair(session, {{CKM_EC_KEY_PAIR_GEN, nullptr, 0}, name}, key, pair);
   });
 }
 
@@ -130,7 +140,7 @@ TokenKey MakeAesKey(Session& session, const NewKey& key, unsigned bits, AesMode 
       CK_OBJECT_HANDLE handle;
       const CK_RV rv = session.api()->C_GenerateKey(session.handle(), &copy, attributes.data(),
                                                     attributes.size(), &handle);
-      if (extent != Extent::kBare && RefusesTemplate(rv)) return false;
+      if (extent != Extent::kBare && RefusesTemplate(rv)) return IsMade(session, key.id, 1);
       pkcs11::CheckInit(session, rv, "C_GenerateKey", mechanism);
       return true;
     });
@@ -150,9 +160,9 @@ TokenKey ImportKey(Session& session, const NewKey& key, const crypto::PrivateKey
   return MakeChecked(session, key, wanted, [&] {
     const ImportTemplates import(key, value, usage);
     Create(
-        session, [&](Extent extent) { return import.private_half(extent); }, what);
+        session, key, 1, [&](Extent extent) { return import.private_half(extent); }, what);
     Create(
-        session, [&](Extent extent) { return import.public_half(extent); }, what);
+        session, key, 2, [&](Extent extent) { return import.public_half(extent); }, what);
   });
 }
 
