@@ -1,5 +1,6 @@
 #include "pkcs11/softhsm_files.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -108,10 +110,11 @@ int MendSoftHsmFiles(const std::string& module) noexcept {
   try {
     const std::string tokens = FindSoftHsm(module).token_folder;
     if (tokens.empty()) return 0;
+    // Not by std::filesystem, whose iterator ends the process when it lacks memory (GCC 12).
+    const std::unique_ptr<DIR, int (*)(DIR*)> folders(opendir(tokens.c_str()), closedir);
     int mended = 0;
-    std::error_code none;
-    for (const fs::directory_entry& folder : fs::directory_iterator(tokens, none))
-      if (folder.is_directory(none) && Mend(folder.path())) ++mended;
+    while (const dirent* entry = folders == nullptr ? nullptr : readdir(folders.get()))
+      if (entry->d_name[0] != '.' && Mend(fs::path(tokens) / entry->d_name)) ++mended;
     return mended;
   } catch (...) {  // out of memory: the start will say so
     return 0;

@@ -36,7 +36,8 @@ sub answer {
 my $ordinary = qr/^(?:53200|58000|38000): |^22023: the (?:numbers are no public|private key lacks|key is neither)|^22000: decryption failed/;
 
 # sweep($name, sql => ..., right => its answer, before => sub or SQL that undoes what it did, anew => sub { before each failure },
-# cold => 1 for a new session each time, database, after => sub { what else must be true, or words that say what is wrong })
+# cold => 1 for a new session each time, points => how many of the allocations fail, dense => so many at the start all do, database,
+# after => sub { what else must be true, or words that say what is wrong })
 sub sweep {
     my ($name, %test) = @_;
     my $own;
@@ -63,7 +64,7 @@ sub sweep {
     ($answer, $all) = $run->(1 << 40) if !$test{cold};    # the first one fills caches
     my $step = $ENV{TP_LONG} ? 1 : ($all / ($test{points} // 80) || 1);
     my ($failed, $told, @wrong, %told) = (0, 0);
-    for (my $n = 1; ; $n += $step < 1 ? 1 : $step) {
+    for (my $n = 1; ; $n += $step < 1 || $n < ($test{dense} // 0) ? 1 : $step) {
         my $nth = int $n;
         ($answer, my $count) = $run->($nth);
         last if $count < $nth;
@@ -103,7 +104,7 @@ IPC::Run::run([ 'openssl', 'genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramg
 my $objects = objects();
 
 my $read = q{SELECT count(*) FROM secret WHERE tp_decrypt(value) = 'secret ' || id};
-sweep('the first decryption', sql => $read, right => 4, cold => 1, points => 120);
+sweep('the first decryption', sql => $read, right => 4, cold => 1, points => 100, dense => 250);
 sweep('encryption and decryption', sql => q{SELECT tp_decrypt(tp_encrypt(repeat('x', 100)), '') = repeat('x', 100)}, right => 't');
 sweep('long values', sql => q{SELECT tp_decrypt(tp_encrypt(repeat('x', 100000))) = repeat('x', 100000)}, right => 't');
 sweep('values of two DEKs after they were forgotten', sql => $read, right => 4, before => 'SELECT tp_forget_keys()');
