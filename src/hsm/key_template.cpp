@@ -117,10 +117,4 @@ Template ImportTemplates::private_half(Extent extent) const {
   return attributes;
 }
 
-bool RefusesTemplate(CK_RV rv) noexcept {
-  // The last is what NSS's database says of an attribute that it does not know.
-  return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_VALUE_INVALID ||
-         rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT || rv == CKR_GENERAL_ERROR;
-}
-
 }  // namespace trustpoint::hsm

@@ -63,16 +63,6 @@ class ImportTemplates {
   std::vector<std::uint8_t> encoded_point_;  // EC: the point in an OCTET STRING
 };
 
-// Whether the module takes offence at the attributes, of which it may know fewer.
-bool RefusesTemplate(CK_RV rv) noexcept;
-
-// Runs attempt(extent) with less and less in the template, until it says true. At kBare it must, or throw.
-template <class Body>
-void Attempt(Body attempt) {
-  for (const Extent extent : {Extent::kFull, Extent::kCommon, Extent::kBare})
-    if (attempt(extent)) return;
-}
-
 // Throws kTokenRefused when the key is not what was wanted, naming what is not.
 void CheckMade(pkcs11::Session& session, const TokenKey& key, std::string_view label, const Wanted& wanted);
 // Uses the key once and checks the result in this process. Throws kTokenRefused when it does not work.

@@ -49,39 +49,52 @@ TokenKey MakeChecked(Session& session, const NewKey& key, const Wanted& wanted, 
   }
 }
 
-// Whether so many objects have the id after a call that failed: a vague fault may have come after the key.
-bool IsMade(Session& session, base::Bytes id, std::size_t objects) {
+// Whether the module takes offence at the attributes, of which it may know fewer.
+bool RefusesTemplate(CK_RV rv) {
+  // The last is what NSS's database says of an attribute that it does not know.
+  return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_VALUE_INVALID ||
+         rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT || rv == CKR_GENERAL_ERROR;
+}
+
+// Whether so many objects have the id of the new key.
+bool IsMade(Session& session, const NewKey& key, std::size_t objects) {
   Template search;
-  search.Add(CKA_ID, id);
+  search.Add(CKA_ID, key.id);
   return pkcs11::Find(session, search, objects + 1).size() == objects;
 }
 
-void GeneratePair(Session& session, const pkcs11::NamedMechanism& mechanism, const NewKey& key,
+// Runs call(extent) with less and less in the template, until the module takes it: then so many objects have
+// the id of the key. A vague fault may have come after they were made.
+template <class Call>
+void Attempt(Session& session, const NewKey& key, std::size_t objects, const char* function,
+             const pkcs11::NamedMechanism& mechanism, Call call) {
+  for (const Extent extent : {Extent::kFull, Extent::kCommon, Extent::kBare}) {
+    const CK_RV rv = call(extent);
+    if (extent == Extent::kBare || !RefusesTemplate(rv))
+      return pkcs11::CheckInit(session, rv, function, mechanism);
+    if (IsMade(session, key, objects)) return;
+  }
+}
+
+void GeneratePair(Session& session, const NewKey& key, const pkcs11::NamedMechanism& mechanism,
                   const PairTemplates& pair) {
-  Attempt([&](Extent extent) {
+  Attempt(session, key, 2, "C_GenerateKeyPair", mechanism, [&](Extent extent) {
     Template public_half = pair.public_half(extent), private_half = pair.private_half(extent);
     CK_MECHANISM copy = mechanism.mechanism;
     CK_OBJECT_HANDLE handles[2];
-    const CK_RV rv =
-        session.api()->C_GenerateKeyPair(session.handle(), &copy, public_half.data(), public_half.size(),
-                                         private_half.data(), private_half.size(), &handles[0], &handles[1]);
-    if (extent != Extent::kBare && RefusesTemplate(rv)) return IsMade(session, key.id, 2);
-    pkcs11::CheckInit(session, rv, "C_GenerateKeyPair", mechanism);
-    return true;
+    return session.api()->C_GenerateKeyPair(session.handle(), &copy, public_half.data(), public_half.size(),
+                                            private_half.data(), private_half.size(), &handles[0],
+                                            &handles[1]);
   });
 }
 
 // The nth object of the key.
-void Create(Session& session, const NewKey& key, std::size_t nth,
-            const std::function<Template(Extent extent)>& object, std::string_view what) {
-  Attempt([&](Extent extent) {
+template <class Object>
+void Create(Session& session, const NewKey& key, std::size_t nth, std::string_view what, Object object) {
+  Attempt(session, key, nth, "C_CreateObject", {{}, what}, [&](Extent extent) {
     Template attributes = object(extent);
     CK_OBJECT_HANDLE handle;
-    const CK_RV rv =
-        session.api()->C_CreateObject(session.handle(), attributes.data(), attributes.size(), &handle);
-    if (extent != Extent::kBare && RefusesTemplate(rv)) return IsMade(session, key.id, nth);
-    pkcs11::CheckInit(session, rv, "C_CreateObject", {{}, what});
-    return true;
+    return session.api()->C_CreateObject(session.handle(), attributes.data(), attributes.size(), &handle);
   });
 }
 
@@ -108,7 +121,7 @@ TokenKey MakeRsaKey(Session& session, const NewKey& key, unsigned bits, Usage us
     pair.AddToPublic([&](Template& half) {
       half.Add(CKA_MODULUS_BITS, CK_ULONG{bits}).Add(CKA_PUBLIC_EXPONENT, base::Bytes(kExponent));
     });
-    GeneratePair(session, {{CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0}}, key, pair);
+    GeneratePair(session, key, {{CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0}}, pair);
   });
 }
 
@@ -121,7 +134,7 @@ TokenKey MakeEcKey(Session& session, const NewKey& key, crypto::Curve curve) {
   return MakeChecked(session, key, wanted, [&] {
     PairTemplates pair(key, KeyType::kEc, Usage::kSign);
     pair.AddToPublic([&](Template& half) { half.Add(CKA_EC_PARAMS, crypto::CurveOid(curve)); });
-    GeneratePair(session, {{CKM_EC_KEY_PAIR_GEN, nullptr, 0}, name}, key, pair);
+    GeneratePair(session, key, {{CKM_EC_KEY_PAIR_GEN, nullptr, 0}, name}, pair);
   });
 }
 
@@ -132,17 +145,14 @@ TokenKey MakeAesKey(Session& session, const NewKey& key, unsigned bits, AesMode 
   pkcs11::RequireMechanism(session, MechanismOf(mode), CKF_ENCRYPT | CKF_DECRYPT);
   const Wanted wanted{KeyType::kAes, bits, {}, Usage::kDecrypt, mode};
   return MakeChecked(session, key, wanted, [&] {
-    Attempt([&](Extent extent) {
+    const pkcs11::NamedMechanism mechanism = {{CKM_AES_KEY_GEN, nullptr, 0}};
+    Attempt(session, key, 1, "C_GenerateKey", mechanism, [&](Extent extent) {
       Template attributes = AesTemplate(key, mode, extent);
       attributes.Add(CKA_VALUE_LEN, CK_ULONG{bits / 8});
-      const pkcs11::NamedMechanism mechanism = {{CKM_AES_KEY_GEN, nullptr, 0}};
       CK_MECHANISM copy = mechanism.mechanism;
       CK_OBJECT_HANDLE handle;
-      const CK_RV rv = session.api()->C_GenerateKey(session.handle(), &copy, attributes.data(),
-                                                    attributes.size(), &handle);
-      if (extent != Extent::kBare && RefusesTemplate(rv)) return IsMade(session, key.id, 1);
-      pkcs11::CheckInit(session, rv, "C_GenerateKey", mechanism);
-      return true;
+      return session.api()->C_GenerateKey(session.handle(), &copy, attributes.data(), attributes.size(),
+                                          &handle);
     });
   });
 }
@@ -159,10 +169,8 @@ TokenKey ImportKey(Session& session, const NewKey& key, const crypto::PrivateKey
                                : std::string("CKM_ECDSA on ") + crypto::CurveName(value.curve);
   return MakeChecked(session, key, wanted, [&] {
     const ImportTemplates import(key, value, usage);
-    Create(
-        session, key, 1, [&](Extent extent) { return import.private_half(extent); }, what);
-    Create(
-        session, key, 2, [&](Extent extent) { return import.public_half(extent); }, what);
+    Create(session, key, 1, what, [&](Extent extent) { return import.private_half(extent); });
+    Create(session, key, 2, what, [&](Extent extent) { return import.public_half(extent); });
   });
 }
 

@@ -93,8 +93,9 @@ bool Module::initialized() const noexcept { return owner_ == getpid(); }
 LibraryInfo Module::Info() {
   CK_INFO info = {};
   Check(api()->C_GetInfo(&info), "C_GetInfo");
-  return {path_, Unpadded(info.manufacturerID), Unpadded(info.libraryDescription),
-          VersionText(info.libraryVersion), VersionText(info.cryptokiVersion)};
+  const auto& [cryptoki_version, manufacturer, flags, description, version] = info;
+  return {path_, Unpadded(manufacturer), Unpadded(description), VersionText(version),
+          VersionText(cryptoki_version)};
 }
 
 }  // namespace trustpoint::pkcs11

@@ -112,8 +112,9 @@ int MendSoftHsmFiles(const std::string& module) noexcept {
     if (tokens.empty()) return 0;
     // Not by std::filesystem, whose iterator ends the process when it lacks memory (GCC 12).
     const std::unique_ptr<DIR, int (*)(DIR*)> folders(opendir(tokens.c_str()), closedir);
+    if (folders == nullptr) return 0;
     int mended = 0;
-    while (const dirent* entry = folders == nullptr ? nullptr : readdir(folders.get()))
+    while (const dirent* entry = readdir(folders.get()))
       if (entry->d_name[0] != '.' && Mend(fs::path(tokens) / entry->d_name)) ++mended;
     return mended;
   } catch (...) {  // out of memory: the start will say so
