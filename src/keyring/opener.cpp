@@ -4,6 +4,15 @@
 
 namespace trustpoint::keyring {
 
+void Opener::Derive(const Dek& dek, base::Bytes prefix, base::MutableBytes key) {
+  if (deriver_serial_ != dek.serial()) {
+    deriver_serial_ = 0;
+    deriver_.SetKey(dek.xaes_key());
+    deriver_serial_ = dek.serial();
+  }
+  deriver_.Derive(prefix, key);
+}
+
 template <class Gcm>
 void Opener::KeyFor(Kept<Gcm>& kept, const Dek& dek, const envelope::Value& value) {
   const bool xaes = value.suite == envelope::Suite::kXaes256Gcm;
@@ -12,14 +21,9 @@ void Opener::KeyFor(Kept<Gcm>& kept, const Dek& dek, const envelope::Value& valu
     return;
   kept.serial = 0;  // until all has worked
   if (xaes) {
-    if (deriver_serial_ != dek.serial()) {
-      deriver_serial_ = 0;
-      deriver_.SetKey(dek.xaes_key());
-      deriver_serial_ = dek.serial();
-    }
-    base::Copy(kept.prefix, value.nonce.first(crypto::kXaesPrefixSize));
-    deriver_.Derive(kept.prefix, derived_.bytes());
-    kept.gcm.SetKey(derived_.view());
+    const base::Bytes prefix = value.nonce.first(crypto::kXaesPrefixSize);
+    base::Copy(kept.prefix, prefix);
+    kept.gcm.SetKey(dek.derived().For(prefix, [&](base::MutableBytes key) { Derive(dek, prefix, key); }));
   } else {
     kept.gcm.SetKey(dek.gcm_key());
   }
@@ -46,7 +50,6 @@ void Opener::EndTransaction() noexcept {
   short_.gcm.Clear();
   long_.gcm.Clear();
   deriver_.Clear();
-  base::Wipe(derived_.bytes());
 }
 
 }  // namespace trustpoint::keyring

@@ -1,11 +1,9 @@
-// Decrypting values. The last derived key is kept, as rows that were written together share their nonce
-// prefix.
+// Decrypting values. A context keeps its key for the rest of the transaction.
 #pragma once
 
 #include <cstdint>
 
 #include "base/bytes.hpp"
-#include "base/secret.hpp"
 #include "crypto/gcm.hpp"
 #include "crypto/short_gcm.hpp"
 #include "crypto/xaes.hpp"
@@ -36,13 +34,13 @@ class Opener {
   template <class Gcm>
   bool OpenWith(Kept<Gcm>& kept, const Dek& dek, const envelope::Value& value, base::Bytes context,
                 base::MutableBytes plaintext);
+  void Derive(const Dek& dek, base::Bytes prefix, base::MutableBytes key);
   template <class Gcm>
   void KeyFor(Kept<Gcm>& kept, const Dek& dek, const envelope::Value& value);
 
   Kept<crypto::GcmOpener> long_;
   Kept<crypto::ShortGcmOpener> short_;
   crypto::XaesDeriver deriver_;
-  base::Secret derived_{crypto::kKeySize};  // on its way into a context
   std::uint64_t deriver_serial_ = 0;
 };
 

@@ -198,6 +198,20 @@ TEST_P(KeyringSealing, EndingATransactionTwiceOrUnusedDoesNoHarm) {
   EXPECT_TRUE(Open(opener_, dek_, stored));
 }
 
+// The derived key outlives the transaction: the opener must not take it for another value's.
+TEST_P(KeyringSealing, ValuesOfTwoTransactionsOpenInAnyTransaction) {
+  const Dek other = DataDek();
+  Buffer stored[4];
+  for (Buffer& value : stored) {
+    value = Seal(sealer_, &value < stored + 2 ? dek_ : other, suite(), Pattern(5));
+    sealer_.EndTransaction();
+  }
+  for (const int i : {0, 0, 1, 2, 0, 3, 3, 2, 1}) {
+    EXPECT_EQ(Open(opener_, i < 2 ? dek_ : other, stored[i]), Pattern(5));
+    opener_.EndTransaction();
+  }
+}
+
 // A refused value must not leave the opener with a key that belongs to no value.
 TEST_P(KeyringSealing, AfterARefusalTheNextValueOpens) {
   const Buffer first = Seal(sealer_, dek_, suite(), Pattern(5));
