@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/error.hpp"
 #include "crypto/aad.hpp"
@@ -26,7 +27,7 @@ bool ShortGcmContext::Cipher::SetKey(base::Bytes key) {
 void ShortGcmContext::Cipher::Clear() noexcept {
   Forget();
   aes.Clear();
-  base::Wipe(streams_);
+  base::Wipe(base::MutableBytes(streams_).first(std::exchange(written_, 0)));
 }
 
 void ShortGcmContext::Cipher::Forget() noexcept {
@@ -37,10 +38,10 @@ void ShortGcmContext::Cipher::Forget() noexcept {
 void ShortGcmContext::Cipher::Take(base::Bytes nonce, std::size_t size) noexcept {
   const std::size_t blocks = 1 + (size + kAesBlockSize - 1) / kAesBlockSize;
   const bool follows = !failed && std::memcmp(nonce.data(), next_.data(), kGcmNonceSize) == 0;
-  if (!follows)
+  if (!follows || blocks > blocks_)
     Make(nonce, blocks, 1);
-  else if (used_ == texts_ || blocks > blocks_)
-    Make(nonce, std::max(blocks, blocks_), std::min(2 * texts_, kMaxTexts));
+  else if (used_ == texts_)
+    Make(nonce, blocks, std::min({2 * texts_, kMaxTexts, kMaxBlocks / blocks}));
   stream_ = streams_ + used_++ * blocks_ * kAesBlockSize;
   base::Increment(next_);
 }
@@ -55,7 +56,9 @@ void ShortGcmContext::Cipher::Make(base::Bytes nonce, std::size_t blocks, std::s
     }
     base::Increment(next_);
   }
-  failed = !aes.Encrypt(streams_, streams_, texts * blocks * kAesBlockSize);
+  const std::size_t size = texts * blocks * kAesBlockSize;
+  written_ = std::max(written_, size);
+  failed = !aes.Encrypt(streams_, streams_, size);
   base::Copy(next_, nonce.first<kGcmNonceSize>());
   blocks_ = blocks;
   texts_ = texts;
@@ -76,6 +79,10 @@ void ShortGcmContext::EncryptBlock(const std::uint8_t* in, std::uint8_t* out, co
   } else if (const std::uint8_t* block = self->At(in, 1)) {
     base::Copy({out, kAesBlockSize}, {block, kAesBlockSize});
   }
+}
+
+void ShortGcmContext::NoKey(const std::uint8_t*, std::uint8_t* out, const void*) {
+  std::memset(out, 0, kAesBlockSize);
 }
 
 void ShortGcmContext::EncryptCounted(const std::uint8_t* in, std::uint8_t* out, std::size_t blocks,
@@ -112,12 +119,8 @@ void ShortGcmContext::Clear() noexcept {
   if (!keyed_) return;
   keyed_ = false;
   cipher_.Clear();
-  if (gcm_ == nullptr) return;
-  // A new key resets the whole state: the hash key, its table, the last text.
-  CRYPTO_gcm128_init(gcm_, &cipher_, EncryptBlock);
-  if (!cipher_.failed) return;
-  CRYPTO_gcm128_release(gcm_);
-  gcm_ = nullptr;  // SetKey makes a new one
+  // Resets the whole state: the hash key, its table, the last text.
+  if (gcm_ != nullptr) CRYPTO_gcm128_init(gcm_, &cipher_, NoKey);
 }
 
 void ShortGcmContext::Begin(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail, base::Bytes in,

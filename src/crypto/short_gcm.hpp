@@ -15,7 +15,7 @@ struct gcm128_context;
 
 namespace trustpoint::crypto {
 
-inline constexpr std::size_t kShortGcmMax = 128;
+inline constexpr std::size_t kShortGcmMax = 512;
 
 class ShortGcmContext {
  public:
@@ -53,8 +53,9 @@ class ShortGcmContext {
     bool failed = false;
 
    private:
-    static constexpr std::size_t kMaxBlocks = kShortGcmMax / kAesBlockSize + 1;
     static constexpr std::size_t kMaxTexts = 8;
+    static constexpr std::size_t kMaxBlocks = 72;  // of all streams: 8 texts of 128 bytes, or one of any size
+    static_assert(kMaxBlocks >= kShortGcmMax / kAesBlockSize + 1);
 
     void Forget() noexcept;
     void Make(base::Bytes nonce, std::size_t blocks, std::size_t texts) noexcept;
@@ -64,8 +65,9 @@ class ShortGcmContext {
     std::size_t blocks_ = 0;                // of each stream
     std::size_t texts_ = 1;                 // streams that are made
     std::size_t used_ = 1;                  // of which so many are used
+    std::size_t written_ = 0;               // bytes of streams_, at most, since it was wiped
     // With a ciphertext its stream is the plaintext: as secret as the key.
-    std::uint8_t streams_[kMaxTexts * kMaxBlocks * kAesBlockSize] = {};
+    std::uint8_t streams_[kMaxBlocks * kAesBlockSize] = {};
   };
   Cipher cipher_;
   gcm128_context* gcm_ = nullptr;
@@ -73,6 +75,7 @@ class ShortGcmContext {
 
  private:
   static void EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* cipher);
+  static void NoKey(const std::uint8_t* in, std::uint8_t* out, const void* cipher);  // a hash key of zeros
 
   bool Key(base::Bytes key);
 };
