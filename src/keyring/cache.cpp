@@ -47,11 +47,7 @@ CachedDek* DekCache::Update(const DekRow& row) {
     made->row.id = row.id;
     entry = entries_.insert(Place(row.id), std::move(made))->get();
   }
-  // The purpose and name are part of what the DEK was checked against, so a change of them ends it too.
-  const bool vouched = IsUsable(row.state) && entry->row.wrapped == row.wrapped &&
-                       entry->row.kek_id == row.kek_id && entry->row.check_value == row.check_value &&
-                       entry->row.purpose == row.purpose && entry->row.name_view() == row.name_view();
-  if (!vouched) entry->dek.reset();
+  if (!IsUsable(row.state) || !HaveSameDek(entry->row, row)) entry->dek.reset();
   entry->row = row;
   entry->current = true;
   entry->allowed_role = {};

@@ -42,6 +42,14 @@ struct DekRow {
   std::string_view name_view() const { return {name, name_size}; }
 };
 
+// Whether both rows are of one DEK in one wrapping: a key that was opened for one vouches for the other, in
+// this process or another. Purpose, name and KEK are part of what the DEK was checked against.
+inline bool HaveSameDek(const DekRow& left, const DekRow& right) {
+  return left.id == right.id && left.wrapped == right.wrapped && left.check_value == right.check_value &&
+         left.kek_id == right.kek_id && left.purpose == right.purpose &&
+         left.name_view() == right.name_view();
+}
+
 static_assert(std::is_trivially_copyable_v<KekRow> && std::is_trivially_copyable_v<DekRow>);
 
 }  // namespace trustpoint::keyring

@@ -2,7 +2,6 @@
 
 #include <sys/mman.h>
 
-#include "keyring/shared.hpp"
 #include "pg/backend.hpp"
 #include "pg/boundary.hpp"
 #include "pg/keys.hpp"
@@ -18,7 +17,7 @@ extern "C" {
 namespace trustpoint::pg {
 namespace {
 
-constexpr int kEntries = 128;  // 28 kB: below the limit of locked memory that old container engines set
+constexpr int kEntries = 128;  // 37 kB: below the limit of locked memory that old container engines set
 constexpr char kName[] = "trustpoint";
 
 struct Entry {
@@ -27,7 +26,7 @@ struct Entry {
   Oid database;
   std::int64_t opened_at;   // seconds of the monotonic clock, which all processes share
   std::uint64_t last_used;  // by Control::clock
-  keyring::SharedName name;
+  keyring::DekRow row;      // whoever has the same finds the entry; its state is not looked at
   base::Block<keyring::Dek::kMaxKeysSize> keys;
 };
 
@@ -93,9 +92,10 @@ extern "C" void TrustpointStartsSharedMemory() {
   LWLockRelease(AddinShmemInitLock);
 }
 
-Entry* Find(const keyring::SharedName& name) {
+Entry* Find(const keyring::DekRow& row) {
   for (int i = 0; i < kEntries; ++i)
-    if (entries[i].used && entries[i].name == name) return &entries[i];
+    if (entries[i].used && entries[i].database == MyDatabaseId && keyring::HaveSameDek(entries[i].row, row))
+      return &entries[i];
   return nullptr;
 }
 
@@ -110,12 +110,6 @@ Entry* Room() {
 }
 
 void Wipe(Entry* entry) { explicit_bzero(static_cast<void*>(entry), sizeof *entry); }
-
-keyring::SharedName NameOf(const keyring::DekRow& row) {
-  keyring::SharedName name;
-  Run([&] { name = keyring::SharedNameOf(MyDatabaseId, row); });
-  return name;
-}
 
 bool IsTooOld(const Entry& entry) {
   return DekCacheTtl() > 0 && entry.opened_at < MonotonicSeconds() - DekCacheTtl();
@@ -140,13 +134,12 @@ bool SharedCacheIsOn() { return control != nullptr && SharedDekCache(); }
 bool TakeSharedDek(keyring::CachedDek* entry) {
   if (!SharedCacheIsOn()) return false;
   Backend& backend = ThisBackend();
-  const keyring::SharedName name = NameOf(entry->row);
   Run([&] { backend.shared_keys = base::Secret(keyring::Dek::kMaxKeysSize); });
   std::size_t size = 0;
   std::int64_t opened_at = 0;
   LWLockAcquire(control->lock, LW_EXCLUSIVE);
   seen_changes = control->changes;
-  Entry* found = Find(name);
+  Entry* found = Find(entry->row);
   if (found != nullptr && !IsTooOld(*found)) {
     size = found->size;
     opened_at = found->opened_at;
@@ -166,10 +159,9 @@ bool TakeSharedDek(keyring::CachedDek* entry) {
 void OfferSharedDek(const keyring::CachedDek& entry) {
   if (!SharedCacheIsOn() || outdated) return;
   const base::Bytes keys = entry.dek->keys();
-  const keyring::SharedName name = NameOf(entry.row);
   LWLockAcquire(control->lock, LW_EXCLUSIVE);
   if (control->changes == seen_changes) {
-    Entry* room = Find(name);
+    Entry* room = Find(entry.row);
     if (room == nullptr) room = Room();
     Wipe(room);
     room->used = true;
@@ -177,7 +169,7 @@ void OfferSharedDek(const keyring::CachedDek& entry) {
     room->database = MyDatabaseId;
     room->opened_at = entry.opened_at;
     room->last_used = ++control->clock;
-    room->name = name;
+    room->row = entry.row;
     base::Copy(room->keys, keys);
   }
   LWLockRelease(control->lock);
@@ -185,9 +177,8 @@ void OfferSharedDek(const keyring::CachedDek& entry) {
 
 void ForgetSharedDek(const keyring::DekRow& row) {
   if (control == nullptr) return;
-  const keyring::SharedName name = NameOf(row);
   LWLockAcquire(control->lock, LW_EXCLUSIVE);
-  if (Entry* entry = Find(name)) Wipe(entry);
+  if (Entry* entry = Find(row)) Wipe(entry);
   LWLockRelease(control->lock);
 }
 

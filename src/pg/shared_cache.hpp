@@ -2,8 +2,8 @@
 // backend needs no login to the token for them.
 //
 // They lie in a mapping of their own that the postmaster makes: locked, left out of core images, zeroed when
-// the server restarts after a crash. An entry is found by a hash of the database and the whole row that
-// vouches for it, so a stale or a foreign one cannot be met; the state always comes from the row.
+// the server restarts after a crash. An entry is found by the database and the whole row that vouches for
+// it, so a stale or a foreign one cannot be met; the state always comes from the row in the table.
 #pragma once
 
 #include <cstdint>
