@@ -60,9 +60,12 @@ inline void Xor(MutableBytes out, Bytes left, Bytes right) {
   for (; i < out.size(); ++i) out[i] = left[i] ^ right[i];
 }
 
-// Overwrites with zeros; the compiler may not leave it out.
+// Overwrites with zeros. The compiler may not leave it out, as it does not know what reads the memory then:
+// what explicit_bzero does, without a call for a few bytes.
 inline void Wipe(MutableBytes bytes) noexcept {
-  if (!bytes.empty()) explicit_bzero(bytes.data(), bytes.size());
+  if (bytes.empty()) return;
+  std::memset(bytes.data(), 0, bytes.size());
+  asm volatile("" : : "r"(bytes.data()) : "memory");
 }
 
 }  // namespace trustpoint::base

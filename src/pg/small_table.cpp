@@ -69,6 +69,8 @@ void TakeRows(Buffer buffer, BlockNumber block, Oid table, Snapshot snapshot, Sm
   LockBuffer(buffer, BUFFER_LOCK_SHARE);
   Page page = BufferGetPage(buffer);
   const OffsetNumber last = PageIsNew(page) ? InvalidOffsetNumber : PageGetMaxOffsetNumber(page);
+  result->rows = static_cast<HeapTuple*>(
+      repalloc(result->rows, (static_cast<std::size_t>(result->count) + last + 1) * sizeof(HeapTuple)));
   for (OffsetNumber i = FirstOffsetNumber; i <= last; i = OffsetNumberNext(i)) {
     ItemId item = PageGetItemId(page, i);
     if (!ItemIdIsNormal(item)) continue;
@@ -97,7 +99,7 @@ bool ReadSmallTable(const SmallTable& table, int keys, const ScanKeyData* key, S
   if (small) {
     *result = {};
     result->descriptor = Describe(table);
-    result->rows = static_cast<HeapTuple*>(palloc((blocks * MaxHeapTuplesPerPage + 1) * sizeof(HeapTuple)));
+    result->rows = static_cast<HeapTuple*>(palloc(sizeof(HeapTuple)));
     // As systable_beginscan reads without a snapshot: see catalog.hpp.
     Snapshot snapshot = RegisterSnapshot(GetCatalogSnapshot(table.oid));
     for (BlockNumber block = 0; block < blocks; ++block)
