@@ -91,16 +91,24 @@ void* mmap(void* address, size_t size, int protection, int flags, int file, off_
 }  // extern "C"
 
 #ifdef SANITIZE
-// The sanitizer's do not come by malloc, as those of libstdc++ do.
+// The sanitizer's do not come by malloc, as those of libstdc++ do. They are looked up once, as dlsym frees
+// what the last dlerror() returned.
 namespace {
 
-void* New(const char* name, size_t size) {
-  if (Fails()) throw std::bad_alloc();
-  return reinterpret_cast<void* (*)(size_t)>(dlsym(RTLD_NEXT, name))(size);
-}
+using New = void* (*)(size_t);
+New Find(const char* name) { return reinterpret_cast<New>(dlsym(RTLD_NEXT, name)); }
 
 }  // namespace
 
-void* operator new(size_t size) { return New("_Znwm", size); }
-void* operator new[](size_t size) { return New("_Znam", size); }
+void* operator new(size_t size) {
+  static const New next = Find("_Znwm");
+  if (Fails()) throw std::bad_alloc();
+  return next(size);
+}
+
+void* operator new[](size_t size) {
+  static const New next = Find("_Znam");
+  if (Fails()) throw std::bad_alloc();
+  return next(size);
+}
 #endif
