@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/types.h>
 
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -53,8 +54,9 @@ Curve CurveOf(const EVP_PKEY* key);
 // ask for is valid and in every OpenSSL 3, so that it fails for want of memory, which OpenSSL itself seldom
 // says: it tells of an algorithm that is unsupported, a context that cannot be copied.
 [[noreturn]] void ThrowOpenSsl(const char* what);
-// The same where it has not fetched an algorithm. The next one comes from a new library context: without
-// memory OpenSSL may have loaded the old one in part, for good.
+// The same where it has not fetched an algorithm, which it also does by itself when an operation begins and
+// when it needs random numbers. The next one comes from a new library context: without memory OpenSSL may
+// have loaded the old one in part, for good.
 [[noreturn]] void ThrowNotOffered(const char* what);
 // After OpenSSL has refused what others gave us: throws kOutOfMemory when it says that this was the reason.
 // Empties the error queue.
@@ -62,5 +64,9 @@ void ThrowIfOutOfMemory();
 
 // Whether a key is of the type "RSA" or "EC". EVP_PKEY_is_a needs memory, and says no without it.
 bool IsOfType(const EVP_PKEY* key, std::string_view type);
+// What read(library context) reads, or nullptr; in a new library context when ours, loaded in part, took to
+// older code of OpenSSL, whose keys do not give their numbers. A key that no provider holds in a new one
+// either is bad.
+EVP_PKEY* ReadKey(const std::function<EVP_PKEY*(OSSL_LIB_CTX*)>& read);
 
 }  // namespace trustpoint::crypto

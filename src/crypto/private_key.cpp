@@ -47,10 +47,12 @@ int GivePassphrase(char* out, int room, int, void* argument) {
 Key ReadPem(std::string_view pem, std::optional<base::Bytes> bytes) {
   if (pem.size() > kMaxPemSize) ThrowNoKey("the text is too long for a private key in PEM");
   if (bytes) CheckPasswordCost(pem);
-  const Owned<BIO, BIO_free_all> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  if (bio == nullptr) ThrowOpenSsl("could not read PEM");
   Passphrase passphrase{bytes};
-  Key key(PEM_read_bio_PrivateKey_ex(bio.get(), nullptr, GivePassphrase, &passphrase, Library(), nullptr));
+  Key key(ReadKey([&](OSSL_LIB_CTX* library) {
+    const Owned<BIO, BIO_free_all> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+    if (bio == nullptr) ThrowOpenSsl("could not read PEM");
+    return PEM_read_bio_PrivateKey_ex(bio.get(), nullptr, GivePassphrase, &passphrase, library, nullptr);
+  }));
   if (key != nullptr) return key;
   if (!passphrase.asked)
     ThrowNoKey(
@@ -167,7 +169,7 @@ Secret DecryptWithPem(std::string_view pem, std::optional<base::Bytes> passphras
       EVP_PKEY_CTX_new_from_pkey(Library(), key.get(), nullptr));
   if (context == nullptr || EVP_PKEY_decrypt_init(context.get()) != 1 ||
       !SetRsaPadding(context.get(), padding, label))
-    ThrowOpenSsl("could not decrypt by RSA");
+    ThrowNotOffered("could not decrypt by RSA");
   Secret block(static_cast<std::size_t>(EVP_PKEY_get_size(key.get())));
   std::size_t size = block.size();
   if (EVP_PKEY_decrypt(context.get(), block.bytes().data(), &size, ciphertext.data(), ciphertext.size()) != 1)

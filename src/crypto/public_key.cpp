@@ -54,7 +54,7 @@ void CheckRsa(const EVP_PKEY* key, unsigned bits) {
 
 Context ContextFor(const EVP_PKEY* key) {
   Context context(EVP_PKEY_CTX_new_from_pkey(Library(), const_cast<EVP_PKEY*>(key), nullptr));
-  if (context == nullptr) ThrowOpenSsl("could not use a public key");
+  if (context == nullptr) ThrowNotOffered("could not use a public key");
   return context;
 }
 
@@ -64,7 +64,7 @@ EVP_PKEY* FromParameters(const char* type, OSSL_PARAM_BLD* builder) {
   const Context context(EVP_PKEY_CTX_new_from_name(Library(), type, nullptr));
   EVP_PKEY* key = nullptr;
   if (parameters == nullptr || context == nullptr || EVP_PKEY_fromdata_init(context.get()) != 1)
-    ThrowOpenSsl("could not build a public key");
+    ThrowNotOffered("could not build a public key");
   if (EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, parameters.get()) != 1)
     ThrowBadKey("the numbers are no public key");
   return key;
@@ -132,17 +132,22 @@ bool SetRsaPadding(EVP_PKEY_CTX* context, RsaPadding padding, base::Bytes label)
 PublicKey PublicKey::FromPem(std::string_view pem) {
   const CleanErrors errors;
   if (pem.size() > 64 * 1024) ThrowBadKey("the text is no public key in PEM");
-  const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  if (bio == nullptr) ThrowOpenSsl("could not read PEM");
-  EVP_PKEY* key = PEM_read_bio_PUBKEY_ex(bio.get(), nullptr, nullptr, nullptr, Library(), nullptr);
+  EVP_PKEY* const key = ReadKey([&](OSSL_LIB_CTX* library) {
+    const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+    if (bio == nullptr) ThrowOpenSsl("could not read PEM");
+    return PEM_read_bio_PUBKEY_ex(bio.get(), nullptr, nullptr, nullptr, library, nullptr);
+  });
   if (key == nullptr) ThrowBadKey("the text is no public key in PEM");
   return PublicKey(key);
 }
 
 PublicKey PublicKey::FromDer(base::Bytes der) {
   const CleanErrors errors;
-  const std::uint8_t* end = der.data();
-  EVP_PKEY* key = d2i_PUBKEY_ex(nullptr, &end, static_cast<long>(der.size()), Library(), nullptr);
+  const std::uint8_t* end = nullptr;
+  EVP_PKEY* const key = ReadKey([&](OSSL_LIB_CTX* library) {
+    end = der.data();
+    return d2i_PUBKEY_ex(nullptr, &end, static_cast<long>(der.size()), library, nullptr);
+  });
   if (key == nullptr) ThrowBadKey("the bytes are no public key in DER");
   PublicKey made(key);
   if (end != der.data() + der.size()) ThrowBadKey("the bytes are no public key in DER");
@@ -200,7 +205,7 @@ bool PublicKey::Verify(SignatureAlgorithm algorithm, const Digest& digest, base:
   const CleanErrors errors;
   const Context context = ContextFor(key_.get());
   if (EVP_PKEY_verify_init(context.get()) != 1 || !SetScheme(context.get(), algorithm))
-    ThrowOpenSsl("could not verify a signature");
+    ThrowNotOffered("could not verify a signature");
   if (EVP_PKEY_verify(context.get(), signature.data(), signature.size(), digest.bytes.data(), digest.size) ==
       1)
     return true;
@@ -227,7 +232,7 @@ std::vector<std::uint8_t> PublicKey::Encrypt(RsaPadding padding, base::Bytes dat
   if (EVP_PKEY_encrypt_init(context.get()) != 1 || !SetRsaPadding(context.get(), padding, label) ||
       EVP_PKEY_encrypt(context.get(), out.data(), &size, data.empty() ? &kNothing : data.data(),
                        data.size()) != 1)
-    ThrowOpenSsl("RSA encryption failed");
+    ThrowNotOffered("RSA encryption failed");
   out.resize(size);
   return out;
 }

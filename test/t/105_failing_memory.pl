@@ -46,8 +46,8 @@ sub sweep {
         if ($test{cold} || !$own) {
             eval { $own->{session}->quit } if $own;
             $own = begin($test{database});
-            # Without memory to load a library PostgreSQL itself ends the session, in the midst of its settings.
-            ask($own->{session}, q{LOAD 'trustpoint'});
+            # Without memory to load a library PostgreSQL itself ends the session, or plpgsql stays unloadable.
+            ask($own->{session}, q{LOAD 'plpgsql'; LOAD 'trustpoint'});
         }
         $before->();
     };
@@ -113,6 +113,10 @@ sweep('re-encryption', before => 'TRUNCATE work; INSERT INTO work SELECT * FROM 
     sql => q{CALL tp_reencrypt_column('work', 'value', $$''$$);
         SELECT count(*), (SELECT count(*) FROM tp_key_usage('work', 'value')) FROM work WHERE tp_decrypt(value) = 'secret ' || id},
     right => '4|1');
+sweep('the first signature', sql => q{SELECT tp_verify('signs', 'data', tp_sign('signs', 'data'))}, right => 't', cold => 1, points => 200);
+sweep('the first RSA', sql => q{SELECT convert_from(tp_rsa_decrypt('opens', tp_rsa_encrypt('opens', 'data')), 'UTF8')},
+    right => 'data', cold => 1, points => 200);
+sweep('the first import', sql => qq{BEGIN; SELECT tp_import_key('made', '$pem') IS NULL; ROLLBACK}, right => 'f', cold => 1, points => 200);
 sweep('a signature', sql => q{SELECT tp_verify('signs', 'data', tp_sign('signs', 'data'))}, right => 't');
 sweep('RSA', sql => q{SELECT convert_from(tp_rsa_decrypt('opens', tp_rsa_encrypt('opens', 'data')), 'UTF8')}, right => 'data');
 sweep('AES in the token', sql => q{SELECT convert_from(tp_aes_decrypt('seals', tp_aes_encrypt('seals', 'data')), 'UTF8')}, right => 'data');
