@@ -1,5 +1,7 @@
 #include "pkcs11/token.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "base/error.hpp"
@@ -13,6 +15,9 @@ namespace {
 
 using base::Error;
 using base::ErrorCode;
+
+// In which a login that lost the processor while it wrote comes to its end.
+constexpr useconds_t kLastTryPause = 10'000;
 
 // What a token must be; an empty selector leaves all open.
 TokenUri Wanted(const std::string& selector) {
@@ -50,8 +55,10 @@ std::string Named(const std::string& selector) {
 
 CK_RV AskToken(const CK_FUNCTION_LIST& api, CK_SLOT_ID slot, CK_TOKEN_INFO* info) noexcept {
   CK_RV rv = api.C_GetTokenInfo(slot, info);
-  for (int i = 1; i < kTokenInfoTries && rv != CKR_OK && rv != CKR_TOKEN_NOT_PRESENT; ++i)
+  for (int i = 1; i < kTokenInfoTries && rv != CKR_OK && rv != CKR_TOKEN_NOT_PRESENT; ++i) {
+    if (i > 1) usleep(kLastTryPause);
     rv = api.C_GetTokenInfo(slot, info);
+  }
   return rv;
 }
 

@@ -31,7 +31,8 @@ struct MechanismInfo {
   CK_FLAGS flags;
 };
 
-// C_GetTokenInfo, up to three times: SoftHSM fails one call in 150 while others log in (CKR_GENERAL_ERROR).
+// C_GetTokenInfo, up to three times, the last after 10 ms: SoftHSM fails one call in 150 while others log in
+// (CKR_GENERAL_ERROR).
 CK_RV AskToken(const CK_FUNCTION_LIST& api, CK_SLOT_ID slot, CK_TOKEN_INFO* info) noexcept;
 // The token in the slot. Throws as Check.
 TokenInfo ReadToken(Module& module, CK_SLOT_ID slot);
