@@ -16,7 +16,8 @@ namespace {
 using base::Error;
 using base::ErrorCode;
 
-// In which a login that lost the processor while it wrote comes to its end.
+// In which a login that lost the processor while it wrote comes to its end. Waited for here, as an operation
+// that has sent something cannot be run again.
 constexpr useconds_t kLastTryPause = 10'000;
 
 // What a token must be; an empty selector leaves all open.
@@ -56,7 +57,7 @@ std::string Named(const std::string& selector) {
 CK_RV AskToken(const CK_FUNCTION_LIST& api, CK_SLOT_ID slot, CK_TOKEN_INFO* info) noexcept {
   CK_RV rv = api.C_GetTokenInfo(slot, info);
   for (int i = 1; i < kTokenInfoTries && rv != CKR_OK && rv != CKR_TOKEN_NOT_PRESENT; ++i) {
-    if (i > 1) usleep(kLastTryPause);
+    if (i > 1 && rv == CKR_GENERAL_ERROR) usleep(kLastTryPause);
     rv = api.C_GetTokenInfo(slot, info);
   }
   return rv;
