@@ -38,10 +38,12 @@ void ShortGcmContext::Cipher::Forget() noexcept {
 void ShortGcmContext::Cipher::Take(base::Bytes nonce, std::size_t size) noexcept {
   const std::size_t blocks = 1 + (size + kAesBlockSize - 1) / kAesBlockSize;
   const bool follows = !failed && std::memcmp(nonce.data(), next_.data(), kGcmNonceSize) == 0;
-  if (!follows || blocks > blocks_)
+  if (!follows) {
     Make(nonce, blocks, 1);
-  else if (used_ == texts_)
-    Make(nonce, blocks, std::min({2 * texts_, kMaxTexts, kMaxBlocks / blocks}));
+  } else if (used_ == texts_ || blocks > blocks_) {  // not all that follow pay for one long text
+    const std::size_t size_of_each = std::max(blocks, std::min(blocks_, kMaxBlocks / kMaxTexts));
+    Make(nonce, size_of_each, std::min({2 * texts_, kMaxTexts, kMaxBlocks / size_of_each}));
+  }
   stream_ = streams_ + used_++ * blocks_ * kAesBlockSize;
   base::Increment(next_);
 }
