@@ -32,6 +32,8 @@ def values():
 CONNECTIONS = (
     ('first query decrypts, preloaded', 'ms', 'first trustpoint decrypt', 'SELECT 1', 'first trustpoint one', 'over', 0.25),
     ('  the same, CPU time of the backend', 'ms', 'first trustpoint decrypt cpu', 'SELECT 1', 'first trustpoint one cpu', 'over'),
+    ('  a function of ours that needs no key', 'ms', 'first trustpoint keyless', 'SELECT 1', 'first trustpoint one', 'over'),
+    ("  PostgreSQL's md5('x')", 'ms', 'first trustpoint builtin', 'SELECT 1', 'first trustpoint one', 'over'),
     ('first query decrypts, not preloaded', 'ms', 'first cold decrypt', 'SELECT 1', 'first cold one', 'over'),
     ('  the same, CPU time of the backend', 'ms', 'first cold decrypt cpu', 'SELECT 1', 'first cold one cpu', 'over'),
     ('first connection of a server, connect to close', 'ms', 'start decrypt', 'SELECT 1', 'start one', 'over'),
@@ -45,8 +47,10 @@ CONNECTIONS = (
 PGBENCH = (
     ('INSERT, synchronous_commit off', '/s', 'insert encrypted tps', 'plain column', 'insert plain tps', 'rate', 0.90),
     ('  the same, CPU time of the backend', 'us', 'insert encrypted cpu', 'plain column', 'insert plain cpu', 'time'),
+    ('  copying function instead', '/s', 'insert copied tps', 'plain column', 'insert plain tps', 'rate'),
     ('SELECT by key', '/s', 'select encrypted tps', 'plain column', 'select plain tps', 'rate', 0.93),
-    ('  the same, CPU time of the backend', 'us', 'select encrypted cpu', 'plain column', 'select plain cpu', 'time'))
+    ('  the same, CPU time of the backend', 'us', 'select encrypted cpu', 'plain column', 'select plain cpu', 'time'),
+    ('  copying function instead', '/s', 'select copied tps', 'plain column', 'select plain tps', 'rate'))
 
 TABLES = (
     ('INSERT ... SELECT tp_encrypt', 'ns', 'insert tp', 'copying function', 'insert copy', 'time', 1.35),

@@ -7,6 +7,7 @@ SET search_path = tp_bench, public;
 CREATE FUNCTION tp_bench_cpu() RETURNS double precision AS :'library' LANGUAGE C;
 CREATE FUNCTION tp_bench_copy(value bytea, change int) RETURNS bytea AS :'library' LANGUAGE C STRICT;
 CREATE FUNCTION tp_bench_copy(value text, change int) RETURNS bytea AS :'library' LANGUAGE C STRICT;
+CREATE FUNCTION tp_bench_copy_back(value bytea, change int) RETURNS text AS :'library', 'tp_bench_copy' LANGUAGE C STRICT;
 CREATE FUNCTION tp_bench_evp(decrypt bool, count int, size int, aad_size int) RETURNS double precision
     AS :'library' LANGUAGE C STRICT;
 CREATE FUNCTION tp_bench_sign(module text, label text, rsa bool, count int) RETURNS double precision AS :'library' LANGUAGE C STRICT;
