@@ -202,7 +202,7 @@ COMMENT ON FUNCTION tp_self_signed_certificate(text, text, int, text[], boolean,
 CREATE FUNCTION tp_key_operation_functions(operation text) RETURNS regprocedure[]
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     RETURN CASE WHEN operation IN ('sign', 'sign-digest', 'verify', 'encrypt', 'decrypt', 'decrypt-pkcs1', 'manage') THEN
-        (ARRAY['@extschema@.tp_public_key(text)', '@extschema@.tp_public_key_der(text)', '@extschema@.tp_key_attributes(text)'] ||
+        (ARRAY['@extschema@.tp_public_key(text)', '@extschema@.tp_public_key_der(text)', '@extschema@.tp_key_attributes(text)'] OPERATOR(pg_catalog.||)
         CASE operation
             WHEN 'sign' THEN ARRAY['@extschema@.tp_sign(text,bytea,text)', '@extschema@.tp_csr(text,text,text[],text)',
                 '@extschema@.tp_self_signed_certificate(text,text,int,text[],boolean,text)']

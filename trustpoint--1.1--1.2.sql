@@ -135,8 +135,11 @@ CREATE VIEW tp_reencrypt_progress WITH (security_barrier) AS
                    WHERE l.pid = j.pid AND l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock')
                THEN j.phase ELSE 'interrupted' END AS phase,
            j.rows_done, j.rows_left, j.rows_refused,
-           (j.rows_done / nullif(extract(epoch FROM j.updated_at - j.started_at), 0))::int AS rows_per_second,
-           j.rows_left * (j.updated_at - j.started_at) / nullif(j.rows_done, 0) AS time_left,
+           CASE WHEN j.updated_at > j.started_at THEN LEAST(j.rows_done::double precision
+               / extract(epoch FROM j.updated_at - j.started_at)::double precision, 1e9::double precision)::int END AS rows_per_second,
+           CASE WHEN j.rows_done > 0::bigint THEN pg_catalog.make_interval(secs => LEAST(j.rows_left::double precision
+               * extract(epoch FROM j.updated_at - j.started_at)::double precision / j.rows_done::double precision,
+               1e9::double precision)) END AS time_left,
            j.started_at, j.updated_at
     FROM tp_reencrypt_job j
     WHERE pg_catalog.has_any_column_privilege(j.relation, 'SELECT');

@@ -3,14 +3,16 @@
 
 -- ---------------------------------------------------------------- status
 
--- A new column is a new function, and a grant made here would be part of the extension, which no dump holds.
+-- A new column is a new function, and a grant made here would be part of the extension, which no dump holds. The operators are named in
+-- full: what others have put into our schema must not take part (see 1.5).
 DO $$
 DECLARE
     roles text;
 BEGIN
-    SELECT string_agg(a.grantee::regrole::text, ', ') INTO roles
+    SELECT pg_catalog.string_agg(a.grantee::pg_catalog.regrole::pg_catalog.text, ', ') INTO roles
         FROM pg_catalog.pg_proc p, pg_catalog.aclexplode(p.proacl) a
-        WHERE p.oid = '@extschema@.tp_status()'::regprocedure AND a.grantee NOT IN (0, p.proowner);
+        WHERE p.oid OPERATOR(pg_catalog.=) '@extschema@.tp_status()'::pg_catalog.regprocedure::pg_catalog.oid
+          AND a.grantee OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND a.grantee OPERATOR(pg_catalog.<>) p.proowner;
     IF roles IS NOT NULL THEN
         RAISE WARNING 'tp_status() is made anew, and must be granted again to: %', roles
             USING HINT = 'SELECT tp_grant(role, ''status'');';

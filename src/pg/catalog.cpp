@@ -11,6 +11,7 @@
 extern "C" {
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_type_d.h"
 #include "utils/acl.h"
 #include "utils/inval.h"
@@ -169,6 +170,7 @@ void WatchTables() {
   CacheRegisterRelcacheCallback(TrustpointRelationChanged, 0);
   CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, TrustpointRolesChanged, 0);
   CacheRegisterSyscacheCallback(AUTHOID, TrustpointRolesChanged, 0);
+  CacheRegisterSyscacheCallback(DATABASEOID, TrustpointRolesChanged, 0);  // pg_database_owner
 }
 
 bool ReadDek(std::uint32_t id, keyring::DekRow* row) {
@@ -308,6 +310,17 @@ void RequireOwner(const char* what) {
   if (!RoleIsOwner(GetUserId()))
     ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                     errmsg("only the owner of the extension and superusers may %s", what)));
+}
+
+void RequireKeysGrant() {
+  const Oid role = GetUserId();
+  // Before 1.5 of the SQL script EXECUTE alone decides.
+  if (!OidIsValid(grant_table)) grant_table = Existing("tp_dek_grant");
+  if (!OidIsValid(get_relation_constraint_oid(grant_table, "tp_dek_grant_right_check", true))) return;
+  if (RoleMayUse(role, "keys", {})) return;
+  const char* name = GetUserNameFromId(role, false);
+  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("role \"%s\" may not change keys", name),
+                  errhint("Ask for: SELECT tp_grant('%s', 'keys');", name)));
 }
 
 bool RoleMayUse(Oid role, std::string_view capability, std::string_view dek_name) {

@@ -50,6 +50,8 @@ Oid TablesOwner();
 bool RoleIsOwner(Oid role);
 // Raises 42501 unless the caller is. what: "export a DEK".
 void RequireOwner(const char* what);
+// Raises 42501 unless the caller may change keys, by tp_grant(..., 'keys').
+void RequireKeysGrant();
 // Whether a role holds the capability for a DEK of this name; see tp_grant in the SQL script.
 bool RoleMayUse(Oid role, std::string_view capability, std::string_view dek_name);
 

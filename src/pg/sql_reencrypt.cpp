@@ -37,6 +37,9 @@ TP_SQL_FUNCTION(tp_note_reencryption) {
   job.rows_done = PG_GETARG_INT64(3);
   job.rows_left = PG_GETARG_INT64(4);
   job.rows_refused = PG_GETARG_INT64(5);
+  if (job.rows_done < 0 || job.rows_left < 0 || job.rows_refused < 0)
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the numbers of rows must not be negative")));
   const TimestampTz now = GetCurrentTimestamp();
   if (strcmp(job.phase, "counting") == 0) started = noticed = now;
   job.started = started;

@@ -32,13 +32,16 @@ XLogRecPtr EndOfWal() {
 void BeginKeyChange(FunctionCallInfo fcinfo, const char* function) {
   PreventCommandDuringRecovery(function);
   PreventCommandIfReadOnly(function);
-  LockRelationOid(FindTables(fcinfo).dek, ShareUpdateExclusiveLock);
+  FindTables(fcinfo);
+  RequireKeysGrant();
+  LockRelationOid(KnownTables().dek, ShareUpdateExclusiveLock);
 }
 
 bool BeginKeyRemoval(FunctionCallInfo fcinfo, const char* function) {
   PreventCommandDuringRecovery(function);
   PreventCommandIfReadOnly(function);
   const Oid table = FindTables(fcinfo).dek;
+  RequireKeysGrant();
   // Our own lock would not stop us.
   Relation relation = table_open(table, AccessShareLock);
   const bool encrypted = CheckRelationLockedByMe(relation, RowShareLock, false);

@@ -111,6 +111,7 @@ void WatchTokenTables() {
   CacheRegisterRelcacheCallback(TrustpointTokenRelationChanged, 0);
   CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, TrustpointTokenRolesChanged, 0);
   CacheRegisterSyscacheCallback(AUTHOID, TrustpointTokenRolesChanged, 0);
+  CacheRegisterSyscacheCallback(DATABASEOID, TrustpointTokenRolesChanged, 0);  // pg_database_owner
 }
 
 int ReadTokenKeys(std::string_view label, TokenKeyRow* row) {

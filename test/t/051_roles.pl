@@ -81,11 +81,12 @@ my %call = (
     'tp_status()' => 'tp_status()',
     'tp_stat()' => 'count(*) FROM tp_stat()',
     'tp_stat_reset()' => 'tp_stat_reset()',
-    (map { ("$_()" => "count(*) FROM $_()") } qw(tp_check_config tp_check_host tp_check_settings tp_check_objects)),
+    (map { ("$_()" => "count(*) FROM $_()") } qw(tp_check_config tp_check_host tp_check_settings tp_check_objects tp_check_triggers)),
     'tp_capability_functions(text)' => q{tp_capability_functions('encrypt')},
     'tp_check_grant(regrole,text,text)' => q{tp_check_grant('nobody', 'encrypt', NULL)},
     'tp_grant(regrole,text,text)' => q{tp_grant('nobody', 'encrypt')},
     'tp_revoke(regrole,text,text)' => q{tp_revoke('nobody', 'encrypt')},
+    'tp_held_capabilities(regrole)' => q{tp_held_capabilities('nobody')},
     # The life of a DEK.
     'tp_disable_dek(integer)' => "tp_disable_dek($retired)",
     'tp_enable_dek(integer)' => "tp_enable_dek($disabled)",
@@ -152,7 +153,7 @@ my %opens = (
         'tp_column_tables(regclass,name)', 'tp_warn_of_usage(integer,text,text,bigint)', 'tp_key_usage(regclass,name)',
         'tp_rotate_kek(text)' ],
     status => [ 'tp_status()', 'tp_stat()', 'tp_check_config()', 'tp_check_host()', 'tp_check_settings()',
-        'tp_check_objects()' ]);
+        'tp_check_objects()', 'tp_check_triggers()' ]);
 
 sql('CREATE ROLE nobody LOGIN');
 my @functions = split /\n/, sql(q{SELECT p.oid::regprocedure FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
@@ -193,6 +194,18 @@ for my $capability (sort keys %opens) {
     may_not($role, $keyring);
 }
 is(sql(q{SELECT count(*) FROM tp_dek_grant}), '0', 'nor in tp_dek_grant');
+for my $pair ([qw(keys status)], [qw(keys rewrap)], [qw(status keys)], [qw(rewrap keys)]) {
+    my ($kept, $taken) = @$pair;
+    sql("SELECT tp_grant('r_keys', '$_')") for @$pair;
+    sql("SELECT tp_revoke('r_keys', '$taken')");
+    is_deeply([ works_for('r_keys') ], [ sort @free, @{ $opens{$kept} } ], "$taken taken back: $kept is whole");
+    may('r_keys', 'SELECT count(*) FROM tp_keyring') unless $kept eq 'rewrap';
+    sql("SELECT tp_revoke('r_keys', '$kept')");
+    is_deeply([ works_for('r_keys') ], [ sort @free ], "then $kept: nothing is left");
+}
+sql('CREATE ROLE wide LOGIN; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO wide');
+is(as('wide', "SELECT $call{$_}"), '42501: role "wide" may not change keys', "$_ by who may execute all functions")
+  for 'tp_destroy_dek(integer,text)', 'tp_disable_dek(integer)', 'tp_enable_dek(integer)', 'tp_rotate_dek(text,text)', 'tp_rotate_kek(text)', 'tp_setup()';
 sql(q{SELECT tp_grant('r_encrypt', 'encrypt'), tp_grant('r_decrypt', 'decrypt')});
 is(as('r_encrypt', "SELECT tp_decrypt('$value{default}')") =~ s/:.*//r, '42501', 'encrypt does not decrypt');
 my $sealed = as('r_encrypt', q{SELECT tp_encrypt('of r_encrypt')});

@@ -90,6 +90,7 @@ for my $version (@older) {
     ask($old, q{SELECT tp_grant('app', 'encrypt'), tp_grant('app', 'decrypt', 'tenant'), tp_grant('app', 'search'), tp_grant('keeper', 'keys')});
     is(try_sql($node, $database, q{SELECT count(tp_decrypt(value, tp_context('secret', id::text))) FROM secret WHERE id > 100}, role => 'app'), '100',
         "$version: grants work");
+    like(try_sql($node, $database, 'SELECT tp_setup()', role => 'keeper'), qr/^\d+$/, "$version: the grant of keys does");
     is(ask($old, 'SELECT count(*) FILTER (WHERE ok) FROM tp_verify_keys()'), '4', "$version: verifies");
     for my $call ('tp_status()', 'tp_hsm_info()', 'tp_hsm_slots()', 'tp_hsm_mechanisms()', 'tp_hsm_session()', 'tp_keyring') {
         like(ask($old, "SELECT count(*) > 0 FROM $call"), qr/^t$/, "$version: $call");
@@ -110,7 +111,8 @@ for my $version (@older) {
     is(ask($old, $insert->(201, 210, 'default') . ";$all"), '210', "$version: and writes on");
     $old->quit;
     is($node->safe_psql($database, 'SELECT id, name, purpose, state, kek_id, check_value FROM tp_keyring ORDER BY id'), $keyring, "$version: the same keys");
-    is($node->safe_psql($database, 'TABLE tp_dek_grant ORDER BY 1, 2, 3'), $grants, "$version: the same grants");
+    is($node->safe_psql($database, 'TABLE tp_dek_grant ORDER BY 1, 2, 3'), "$grants\nkeeper|keys|", "$version: the same grants, and who had keys");
+    like(try_sql($node, $database, 'SELECT tp_setup()', role => 'keeper'), qr/^\d+$/, "$version: who may change keys still may");
     is(try_sql($node, $database, $all), '210', "$version: a new session reads all");
     is(try_sql($node, $database, q{SELECT count(tp_decrypt(value, tp_context('secret', id::text))) FROM secret WHERE id BETWEEN 101 AND 200}, role => 'app'), '100',
         "$version: old grants are good");

@@ -31,6 +31,11 @@ sub restart { $asker->quit; undef $asker; $node->restart; }
 sub found { my ($name, $before, $title) = @_; isnt(finding($name, $before), '', "$name: " . ($title // 'found')); }
 sub not_found { my ($name, $before, $title) = @_; is(finding($name, $before), '', "$name: " . ($title // 'not found')); }
 
+# ---- triggers
+
+not_found('trigger');
+found('trigger', 'ALTER TABLE tp_dek DISABLE TRIGGER ALL; ALTER TABLE tp_dek ENABLE TRIGGER ALL', 'what pg_restore --disable-triggers leaves');
+
 # ---- files
 
 not_found('pin_file');
