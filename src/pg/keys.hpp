@@ -44,7 +44,7 @@ std::int64_t MonotonicSeconds();
 
 // Keeps a DEK from being disabled or destroyed while this transaction may still write values under it.
 void LockForEncryption();
-void ForgetEncryptionLock();  // at the end of a transaction, and when a subtransaction aborts
+void ForgetEncryptionLock();  // at the end of a transaction
 
 // The row of the KEK that wrapped it.
 keyring::KekRow KekOf(const keyring::DekRow& row);

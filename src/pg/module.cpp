@@ -54,13 +54,11 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
   }
 }
 
-// An aborted subtransaction lets go of the locks that it took, and an error may have come while it had the
-// turn.
+// An error may have come while it had the turn.
 extern "C" void TrustpointSubtransactionEnds(SubXactEvent event, SubTransactionId subtransaction,
                                              SubTransactionId parent, void*) {
   EndTokenSubtransaction(event, subtransaction, parent);
   if (event != SUBXACT_EVENT_ABORT_SUB) return;
-  ForgetEncryptionLock();
   DropTurn();
   if (Backend* backend = ExistingBackend()) {
     backend->rewrapped.Clear();

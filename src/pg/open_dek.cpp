@@ -12,6 +12,7 @@
 
 extern "C" {
 #include "storage/lmgr.h"
+#include "utils/resowner.h"
 }
 
 namespace trustpoint::pg {
@@ -20,7 +21,7 @@ namespace {
 using keyring::CachedDek;
 using keyring::DekRow;
 
-bool encryption_locked = false;
+Oid locked_for_encryption = InvalidOid;  // tp_dek, while this transaction has encrypted
 
 constexpr const char* kCapabilityNames[] = {"encrypt", "decrypt", "rewrap", "search"};
 
@@ -123,12 +124,23 @@ void OpenDek(CachedDek* entry) {
 }
 
 void LockForEncryption() {
-  if (encryption_locked) return;
-  LockRelationOid(KnownTables().dek, RowShareLock);
-  encryption_locked = true;
+  const Oid table = KnownTables().dek;
+  if (locked_for_encryption == table) return;
+  // A savepoint that is rolled back takes no value out of a variable, or from the client, so the lock is the
+  // transaction's own.
+  const ResourceOwner owner = CurrentResourceOwner;
+  PG_TRY();
+  {
+    CurrentResourceOwner = TopTransactionResourceOwner;
+    LockRelationOid(table, RowShareLock);
+  }
+  PG_FINALLY();
+  { CurrentResourceOwner = owner; }
+  PG_END_TRY();
+  locked_for_encryption = table;
 }
 
-void ForgetEncryptionLock() { encryption_locked = false; }
+void ForgetEncryptionLock() { locked_for_encryption = InvalidOid; }
 
 keyring::KekRow KekOf(const DekRow& row) {
   keyring::KekRow kek;
