@@ -170,10 +170,11 @@ TP_SQL_FUNCTION(tp_destroy_key) {
   const KnownKey& known = KeyToChange(fcinfo, "tp_destroy_key()", label);
   const KeyId id = known.id;
   const char* const old_label = pstrdup(known.label.c_str());
+  const bool has_row = known.has_row;
   // That it is there, and alone with its id, is known before anybody relies on its end.
   if (!IsGone(known)) FreeLabel(known);
   WillDestroyKey(id);
-  MoveToTrash(id, old_label);
+  MoveToTrash(id, old_label, has_row);
   Audit("destroy_key", old_label);
   PG_RETURN_VOID();
 }

@@ -104,43 +104,47 @@ void RetireDeks(envelope::Purpose purpose, std::string_view name) {
                    " WHERE name = $1 AND purpose = $2 AND state = 'active'",
                    QualifiedName(KnownTables().dek)),
           2, types, values);
+  keyring::DekRow left;
+  bool exists;
+  if (ReadActiveDek(purpose, name, &left, &exists)) RaiseChanged(psprintf("DEK %u", left.id));
 }
 
 void UpdateDekState(std::uint32_t id, keyring::DekState state) {
   Oid types[] = {INT4OID, TEXTOID};
   Datum values[] = {Int32GetDatum(static_cast<int32>(id)), TextValue(StateName(state))};
-  Execute(psprintf("UPDATE %s SET state = $2, state_changed_at = clock_timestamp() WHERE id = $1",
-                   QualifiedName(KnownTables().dek)),
-          2, types, values);
+  ExecuteOnRow(psprintf("DEK %u", id),
+               psprintf("UPDATE %s SET state = $2, state_changed_at = clock_timestamp() WHERE id = $1",
+                        QualifiedName(KnownTables().dek)),
+               2, types, values);
 }
 
 void DestroyDek(std::uint32_t id) {
   Oid types[] = {INT4OID};
   Datum values[] = {Int32GetDatum(static_cast<int32>(id))};
-  Execute(psprintf("UPDATE %s SET state = 'destroyed', wrapped = NULL, state_changed_at = clock_timestamp()"
-                   " WHERE id = $1",
-                   QualifiedName(KnownTables().dek)),
-          1, types, values);
+  ExecuteOnRow(
+      psprintf("DEK %u", id),
+      psprintf("UPDATE %s SET state = 'destroyed', wrapped = NULL, state_changed_at = clock_timestamp()"
+               " WHERE id = $1",
+               QualifiedName(KnownTables().dek)),
+      1, types, values);
 }
 
 void UpdateDekKey(const keyring::DekRow& before, const keyring::DekRow& row) {
   Oid types[] = {INT4OID, BYTEAOID, BYTEAOID, BYTEAOID, BYTEAOID};
   Datum values[] = {Int32GetDatum(static_cast<int32>(row.id)), BytesValue(row.kek_id),
                     BytesValue(row.wrapped), BytesValue(row.check_value), BytesValue(before.wrapped)};
-  const uint64 rows = Execute(psprintf("UPDATE %s SET kek_id = $2, wrapped = $3, check_value = $4"
-                                       " WHERE id = $1 AND wrapped = $5",
-                                       QualifiedName(KnownTables().dek)),
-                              5, types, values);
-  if (rows != 1)  // an older snapshot does not see it, or it was written past these functions
-    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-                    errmsg("DEK %u (%s) was changed by another transaction", row.id, row.name),
-                    errhint("Repeat the transaction.")));
+  ExecuteOnRow(psprintf("DEK %u", row.id),
+               psprintf("UPDATE %s SET kek_id = $2, wrapped = $3, check_value = $4"
+                        " WHERE id = $1 AND wrapped = $5",
+                        QualifiedName(KnownTables().dek)),
+               5, types, values);
 }
 
 void DeleteKek(const keyring::KekId& id) {
   Oid types[] = {BYTEAOID};
   Datum values[] = {BytesValue(id)};
-  Execute(psprintf("DELETE FROM %s WHERE id = $1", QualifiedName(KekTable())), 1, types, values);
+  ExecuteOnRow("the KEK", psprintf("DELETE FROM %s WHERE id = $1", QualifiedName(KekTable())), 1, types,
+               values);
 }
 
 void StoreReencryption(const Reencryption& job) {

@@ -51,14 +51,17 @@ void InsertTokenKey(const NewRow& row) {
 void RenameTokenKey(const KeyId& id, std::string_view label) {
   Oid types[] = {BYTEAOID, TEXTOID};
   Datum values[] = {BytesValue(id.view()), TextValue(label)};
-  Execute(psprintf("UPDATE %s SET label = $2 WHERE id = $1", QualifiedName(KnownTokenTables().key)), 2, types,
-          values);
+  ExecuteOnRow("the key",
+               psprintf("UPDATE %s SET label = $2 WHERE id = $1", QualifiedName(KnownTokenTables().key)), 2,
+               types, values);
 }
 
-void MoveToTrash(const KeyId& id, std::string_view label) {
+void MoveToTrash(const KeyId& id, std::string_view label, bool has_row) {
   Oid types[] = {BYTEAOID, TEXTOID, TEXTOID, TEXTOID};
   Datum values[] = {BytesValue(id.view()), TextValue(label), TokenSerial(), RoleName()};
-  Execute(psprintf("DELETE FROM %s WHERE id = $1", QualifiedName(KnownTokenTables().key)), 1, types, values);
+  if (has_row)
+    ExecuteOnRow("the key", psprintf("DELETE FROM %s WHERE id = $1", QualifiedName(KnownTokenTables().key)),
+                 1, types, values);
   Execute(
       psprintf(
           "INSERT INTO %s (id, label, token_serial, owner) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",

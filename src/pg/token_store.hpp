@@ -25,7 +25,7 @@ struct NewRow {
 void InsertTokenKey(const NewRow& row);
 void RenameTokenKey(const KeyId& id, std::string_view label);
 // Its grants go with it; the trash has it until it is gone from the token.
-void MoveToTrash(const KeyId& id, std::string_view label);
+void MoveToTrash(const KeyId& id, std::string_view label, bool has_row);
 void DeleteTrash(const KeyId& id);
 // All operations on it, for the role that made it.
 void GrantAllOperations(const KeyId& id, Oid role);

@@ -34,6 +34,16 @@ uint64 Execute(const char* statement, int count, Oid* types, Datum* values) {
   return rows;
 }
 
+void ExecuteOnRow(const char* what, const char* statement, int count, Oid* types, Datum* values) {
+  if (Execute(statement, count, types, values) != 1) RaiseChanged(what);
+}
+
+void RaiseChanged(const char* what) {
+  ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                  errmsg("%s was changed by another transaction", what), errhint("Repeat the transaction.")));
+  pg_unreachable();
+}
+
 Datum TextValue(std::string_view utf8) {
   const std::string_view text = FromUtf8(utf8);
   return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size())));

@@ -15,6 +15,10 @@ const char* QualifiedName(Oid table);
 // write to. An error restores user and settings with the (sub)transaction.
 // Returns how many rows it touched.
 uint64 Execute(const char* statement, int count, Oid* types, Datum* values);
+// The same on one row that was read before. Rows are read as they are now, and written as the transaction's
+// snapshot sees them: 40001 when that is older and shows none. what: "DEK 5".
+void ExecuteOnRow(const char* what, const char* statement, int count, Oid* types, Datum* values);
+[[noreturn]] void RaiseChanged(const char* what);
 
 Datum TextValue(std::string_view utf8);
 Datum BytesValue(base::Bytes bytes);

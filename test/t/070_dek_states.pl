@@ -64,6 +64,57 @@ for my $end ('COMMIT', 'ROLLBACK', 'PREPARE') {
     is(try_sql($node, 'postgres', statement('first')), 'plain first', "$end: nor those before");
 }
 
+# A value outlives the savepoint that it was made in: in a variable, in the client.
+{
+    my ($old) = split /\n/, try_sql($node, 'postgres', "SELECT id FROM tp_keyring WHERE state = 'active'");
+    is(ask($session, q{BEGIN; DO $$ DECLARE v bytea; BEGIN
+        BEGIN v := tp_encrypt('plain kept'); RAISE 'taken back'; EXCEPTION WHEN raise_exception THEN INSERT INTO v VALUES ('kept', v); END;
+        END $$}), '', 'a value made in a block that failed is stored');
+    $third = try_sql($node, 'postgres', 'SELECT tp_rotate_dek()');
+    my $disabling = begin_sql($node, 'postgres', "SELECT tp_disable_dek($old)");
+    ok(waits_for_lock($node, 'SELECT tp_disable_dek%'), 'tp_disable_dek waits for it');
+    ask($session, 'COMMIT');
+    is(end_sql($disabling), '', 'and goes on');
+    is(try_sql($node, 'postgres', "SELECT tp_enable_dek($old)"), '', 'tp_key_usage would have told; back again');
+    is(try_sql($node, 'postgres', statement('kept')), 'plain kept', 'the value is readable');
+}
+
+# A transaction whose snapshot is older than the key: what cannot be written is an error, never a success.
+{
+    my $isolation = session($node);
+    my $fails = qr/^40001: /;
+    my $with_old_snapshot = sub {
+        my ($others, $mine) = @_;
+        ask($isolation, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tp_dek');
+        my @numbers = map { try_sql($node, 'postgres', $_) } @$others;
+        my $answer = ask($isolation, $mine->(@numbers));
+        ask($isolation, 'ROLLBACK');
+        return $answer;
+    };
+    my @made = (q{SELECT tp_create_dek('snapshot')}, q{SELECT tp_rotate_dek('snapshot')});
+    like($with_old_snapshot->(\@made, sub { "SELECT tp_destroy_dek($_[0], 'snapshot')" }), $fails, 'tp_destroy_dek of a DEK that the snapshot lacks');
+    @made = ('SELECT tp_rotate_dek(\'snapshot\')', "SELECT min(id) FROM tp_keyring WHERE name = 'snapshot'");
+    like($with_old_snapshot->(\@made, sub { q{SELECT tp_rotate_dek('snapshot')} }), $fails, 'tp_rotate_dek');
+    is(try_sql($node, 'postgres', q{SELECT count(*) FROM tp_keyring WHERE name = 'snapshot' AND state = 'active'}), 1, 'one is active');
+    @made = (q{SELECT tp_create_dek('snapshot 2')}, q{SELECT tp_rotate_dek('snapshot 2')});
+    like($with_old_snapshot->(\@made, sub { "SELECT tp_disable_dek($_[0])" }), $fails, 'tp_disable_dek');
+    my ($retired) = split /\n/, try_sql($node, 'postgres', q{SELECT id FROM tp_keyring WHERE name = 'snapshot 2' AND state = 'retired'});
+    like($with_old_snapshot->([ "SELECT tp_disable_dek($retired)" ], sub { "SELECT tp_enable_dek($retired)" }), $fails, 'tp_enable_dek');
+    like($with_old_snapshot->([ q{SELECT tp_generate_ec_key('snapshot key')} ], sub { q{SELECT tp_rename_key('snapshot key', 'other')} }), $fails, 'tp_rename_key');
+    is(try_sql($node, 'postgres', q{SELECT octet_length(tp_sign('snapshot key', 'x')) > 60}), 't', 'the key has its name');
+    like($with_old_snapshot->([ q{SELECT tp_generate_ec_key('snapshot key 2')} ], sub { q{SELECT tp_destroy_key('snapshot key 2')} }), $fails, 'tp_destroy_key');
+    is(try_sql($node, 'postgres', q{SELECT octet_length(tp_sign('snapshot key 2', 'x')) > 60}), 't', 'the key is there');
+    ask($isolation, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tp_dek');
+    my ($gone) = split /\n/, try_sql($node, 'postgres', q{SELECT tp_rotate_kek('kek 2'); SELECT tp_rotate_kek('kek 3');
+        SELECT quote_literal(id) FROM tp_kek WHERE label = 'kek 2'}) =~ s/^\d+\n\d+\n//r;
+    like(ask($isolation, "SELECT tp_destroy_kek($gone, 'kek 2')"), $fails, 'tp_destroy_kek');
+    ask($isolation, 'ROLLBACK');
+    is(try_sql($node, 'postgres', "SELECT tp_destroy_kek($gone, 'kek 2')"), '', 'which is still there to be destroyed');
+    $isolation->quit;
+    is(try_sql($node, 'postgres', q{SELECT tp_disable_dek(id), tp_destroy_dek(id, name) FROM tp_keyring WHERE name ^@ 'snapshot' AND state = 'retired'}) =~ tr/|\n//dr,
+        '', 'a newer snapshot sees them all');
+}
+
 # The way that is sure: disabled first. That waits for such a transaction, and what it left is seen then.
 my $old = $third;
 ask($session, 'BEGIN');
@@ -92,7 +143,7 @@ everywhere('destroyed', first => qr/^55000: DEK $first \(default\) is destroyed$
     later => qr/^plain later$/);
 is(try_sql($node, 'postgres', q{SELECT count(*) FROM tp_verify_keys() WHERE NOT ok}), 0, 'tp_verify_keys finds nothing wrong');
 is(try_sql($node, 'postgres', q{SELECT state, count(*) FROM tp_keyring GROUP BY 1 ORDER BY 1}),
-    "active|1\ndestroyed|2\nretired|3", 'the tombstones stay');
+    "active|3\ndestroyed|4\ndisabled|1\nretired|4", 'the tombstones stay');
 
 # A lock_timeout ends the wait, and nothing has changed.
 ask($session, 'BEGIN');
