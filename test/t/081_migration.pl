@@ -202,6 +202,58 @@ $node->safe_psql('odd', q{DELETE FROM "Odd Table" WHERE "a b" = 'two'});
 is(try_sql($node, 'odd', q{CALL tpsec_migration.validate('"Odd Table"', 'Sec''ret'); CALL tpsec_migration.release('"Odd Table"', 'Sec''ret')}), '',
     'odd names: validated and released');
 
+# ---- names as long as a name can be, values written in clear after validate, dump and restore in between
+
+my $long = 'x' x 63;
+my @columns = (secret => $long, other => 'o' x 62);
+my %step = map { my $step = $_; $step => sub { "CALL tpsec_migration.$step('thing', '$_[0]')" } } qw(copy validate release);
+$node->safe_psql('postgres', 'CREATE DATABASE early; CREATE DATABASE late');
+$node->safe_psql('early', qq{CREATE EXTENSION trustpoint; SELECT tp_setup();
+    SELECT tp_import_dek('\\x$wrapped{'cwrap-rfc3394'}', 'trustpoint-app-secret-kek', NULL);
+    CREATE TABLE thing (id int PRIMARY KEY, secret text, other varchar(5000) NOT NULL);
+    INSERT INTO thing VALUES (1, '$field', '$field'), (2, NULL, ''), (3, '', '$field')});
+$node->command_ok([ 'psql', '-Xq', '-d', $node->connstr('early'), '-f', $script ], 'long names: the script loads');
+for my $column (qw(secret other)) {
+    my %target = @columns;
+    is(try_sql($node, 'early', "CALL tpsec_migration.prepare('thing', '$column', '$target{$column}', \$\$tp_context('thing', '$column', id::text)\$\$)"),
+        '', "long names: prepared $column");
+}
+my $dump = $node->basedir . '/early.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('early') ], 'a dump before copy');
+$node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('late'), '-f', $dump ], 'restored');
+for my $database (qw(early late)) {
+    my $sql = sub { return try_sql($node, $database, $_[0]) };
+    is($sql->("INSERT INTO thing VALUES (4, '$field', '$field')"), '', "$database: the trigger works");
+    for my $column (qw(secret other)) {
+        is($sql->($step{$_}->($column)), '', "$database: $_ $column") for qw(copy validate);
+        is($sql->("UPDATE thing SET $column = 'in clear again' WHERE id = 3"), '', "$database: the old release writes in clear");
+        my ($answer, $errors) = answer_and_errors($node, $database, $step{release}->($column));
+        like($answer, qr/^55000: 1 rows of thing have no encrypted value/, "$database: no release would lose it");
+        like($errors, qr/HINT:  They were written after validate\. Call tpsec_migration\.copy again/, "$database: with a hint");
+        is($sql->("UPDATE thing SET $column = 'in clear again' || '' WHERE id = 3"), '', "$database: and the old release goes on");
+        is($sql->("UPDATE thing SET $column = tpsec_encrypt('x') WHERE id = 3"), '', "$database: until it is mended");
+        ($answer, $errors) = answer_and_errors($node, $database, 'SET client_min_messages = debug1; ' . $step{release}->($column));
+        is($answer, '', "$database: released");
+        like($errors, qr/existing constraints on column "thing\.o+" are sufficient to prove/, "$database: without reading it under the lock")
+          if $column eq 'other';
+    }
+    is($sql->(q{SELECT string_agg(conname || ' ' || convalidated, ',' ORDER BY conname) FROM pg_constraint
+        WHERE conrelid = 'thing'::regclass AND contype = 'c'}), 'o' x 62 . "_ true,$long true", "$database: both keep their CHECK, validated");
+    is($sql->(qq{SELECT string_agg(tp_decrypt($long, tp_context('thing', 'secret', id::text)), ',' ORDER BY id), count(*) FROM thing}), 'x,x,x|4',
+        "$database: the values");
+}
+
+# ---- a text that the database has no place for
+
+$node->safe_psql('postgres', q{CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0});
+my ($chinese) = map { $_->[2] } grep { $_->[1] =~ /e4b896/ } fields($dek);
+$node->safe_psql('latin', qq{CREATE EXTENSION trustpoint; SELECT tp_setup();
+    SELECT tp_import_dek('\\x$wrapped{'cwrap-rfc3394'}', 'trustpoint-app-secret-kek', NULL);
+    CREATE TABLE t (secret text); INSERT INTO t VALUES ('$chinese')});
+$node->command_ok([ 'psql', '-Xq', '-d', $node->connstr('latin'), '-f', $script ], 'LATIN1: the script loads');
+is(try_sql($node, 'latin', q{CALL tpsec_migration.prepare('t', 'secret', 'secret_encrypted', $$'of all'$$);
+    SELECT problem FROM tpsec_migration.pending('t', 'secret')}), 'no text of this database', 'a text that has no place in LATIN1 is told of');
+
 my $log = slurp_file($node->logfile);
 unlike($log, qr/stored in clear|in clear again/, 'no value is in the log');
 $node->stop;
