@@ -21,7 +21,9 @@ class DecryptedCol(Col):
         sql, params = self.raw().as_sql(compiler, connection)
         row_sql = None
         if self.target.row_field is not None:
-            row_sql, _ = Col(self.alias, self.target.row_field).as_sql(compiler, connection)
+            column_sql, _ = Col(self.alias, self.target.row_field).as_sql(compiler, connection)
+            # On the nullable side of a join there may be no row: then the value is NULL, and so is what it decrypts to.
+            row_sql = "coalesce(CAST(%s AS text), '')" % column_sql
         return self.target.decrypt_sql(sql, row_sql), params
 
     def raw(self):

@@ -60,6 +60,22 @@ class Account(models.Model):
     phone_index = BlindIndexField("phone", key="phones")
 
 
+class Contact(models.Model):
+    """Inherited as columns, not as a table."""
+
+    mail = EncryptedTextField(row="pk")
+    mail_index = BlindIndexField("mail")
+
+    class Meta:
+        abstract = True
+
+
+class Customer(Contact):
+    """On the nullable side of joins."""
+
+    badge = models.ForeignKey(Badge, on_delete=models.SET_NULL, null=True, related_name="customers")
+
+
 class Document(models.Model):
     """Its values are under a DEK of their own."""
 

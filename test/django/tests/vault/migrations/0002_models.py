@@ -93,6 +93,18 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='Customer',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('mail', django_trustpoint.fields.EncryptedTextField(row='pk')),
+                ('mail_index', django_trustpoint.blind_index.BlindIndexField('mail', null=True)),
+                ('badge', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='customers', to='vault.badge')),
+            ],
+            options={
+                'abstract': False,
+            },
+        ),
+        migrations.CreateModel(
             name='BadgeView',
             fields=[
             ],

@@ -2,8 +2,11 @@
 
 from django.core.exceptions import FieldError
 from django.db import DataError, transaction
+from django.db.models import F, Max
 
-from ..models import Badge, BadgeView, Card, Employee, MasterBadge
+from django_trustpoint.expressions import TpDecrypt
+
+from ..models import Badge, BadgeView, Card, Customer, Employee, MasterBadge, Person
 from .base import FieldTest, ask
 
 
@@ -78,6 +81,30 @@ class RowTest(FieldTest):
         self.assertEqual(BadgeView.objects.get(owner="p").code, "two")
         MasterBadge.objects.update(code="four", areas=["c"])
         self.assertEqual((MasterBadge.objects.get().code, MasterBadge.objects.get().areas), ("four", ["c"]))
+
+    def test_outer_joins(self):
+        badge = Badge.objects.create(owner="a", code="one")
+        Customer.objects.create(mail="with", badge=badge)
+        Customer.objects.create(mail="without")
+        Person.objects.create(name="no employee")
+        Employee.objects.create(name="employee", salary="1000")
+        customers = Customer.objects.order_by("badge", "pk")
+        self.assertEqual([c.badge and c.badge.code for c in customers.select_related("badge")], ["one", None])
+        for query in (
+            customers.values_list("badge__code", flat=True),
+            customers.annotate(x=F("badge__code")).values_list("x", flat=True),
+            customers.annotate(x=TpDecrypt("badge__code")).values_list("x", flat=True),
+            customers.order_by("badge__code").values_list("badge__code", flat=True),
+        ):
+            self.assertEqual(list(query), ["one", None])
+        self.assertEqual(customers.annotate(x=TpDecrypt("badge__code")).get(x="one").mail, "with")
+        people = Person.objects.select_related("employee").order_by("name")
+        self.assertEqual([getattr(p, "employee", None) and p.employee.salary for p in people], ["1000", None])
+        Badge.objects.create(owner="b")
+        self.assertEqual(
+            list(Badge.objects.annotate(m=Max("customers__mail")).order_by("owner").values_list("m", flat=True)),
+            ["with", None],
+        )
 
     def test_one_update_does_not_change_the_row_and_the_value(self):
         Card.objects.create(code="one")
