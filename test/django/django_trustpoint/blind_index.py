@@ -62,6 +62,11 @@ class BlindIndexField(models.BinaryField):
             kwargs["context"] = self.context
         return name, path, [self.source], kwargs
 
+    def contribute_to_class(self, cls, name, **kwargs):
+        super().contribute_to_class(cls, name, **kwargs)
+        # Django keeps the descriptor of an abstract model, whose context is another one.
+        setattr(cls, self.attname, self.descriptor_class(self))
+
     @property
     def source_field(self):
         return self.model._meta.get_field(self.source)

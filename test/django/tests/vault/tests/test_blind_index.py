@@ -10,7 +10,7 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Lower
 from django.db.utils import IntegrityError
 
-from ..models import Account, Device
+from ..models import Account, Customer, Device
 from .base import FieldTest, ask, stored
 
 
@@ -63,6 +63,16 @@ class BlindIndexTest(FieldTest):
             Account(email="anna@example.org")._perform_unique_checks([(Account, ("email_index",))]).keys(),
             {"email_index"},
         )
+
+    def test_declared_in_an_abstract_model(self):
+        Customer.objects.create(mail="anna@example.org")
+        Customer.objects.bulk_create([Customer(mail="bert@example.org")])
+        self.assertEqual(Customer.objects.get(mail_index="anna@example.org").mail, "anna@example.org")
+        self.assertEqual(Customer.objects.get(mail_index="bert@example.org").mail, "bert@example.org")
+        # The README's way out of another context.
+        ask("UPDATE vault_customer SET mail_index = tp_blind_index('x', tp_context('vault', 'contact', 'mail'))")
+        Customer.objects.update(mail_index=F("mail"))
+        self.assertEqual(Customer.objects.get(mail_index="anna@example.org").mail, "anna@example.org")
 
     def test_every_way_to_write_keeps_it(self):
         self.anna.email = "new@example.org"
