@@ -1,8 +1,11 @@
 """Expressions over the functions of the extension, for queries without raw SQL."""
 
+from django.core.exceptions import FieldError
 from django.db import models
-from django.db.models import F, Func, Value
+from django.db.models import Case, ExpressionWrapper, F, Func, Subquery, Value
 from django.db.models.expressions import Expression
+from django.db.models.functions import Cast, Coalesce
+from django.db.models.sql import Query
 
 from .columns import DecryptedCol
 from .sql import Plaintext
@@ -12,11 +15,52 @@ class Ciphertext(models.BinaryField):
     """The type of what is encrypted already: an encrypted field stores it as it is."""
 
 
-def is_ciphertext(expression):
+def is_ciphertext(expression, target):
+    """
+    Whether an expression gives what an encrypted field, the target, stores as it is. The expression's type alone does not
+    tell: Django gives what is built on a column the type of the model's field, though the query sees the column decrypted.
+    """
+    kinds = set(kinds_of(expression))
+    if len(kinds) > 1:
+        raise FieldError(
+            "%s cannot tell whether this expression is encrypted already: it must be so in every part or in none, and"
+            " bulk_update() takes values alone. Give ordinary types (output_field) to what is plaintext, Ciphertext() to"
+            " the rest." % target
+        )
+    return kinds == {True}
+
+
+def kinds_of(expression):
+    """For each part that an expression may have its value from: is it ciphertext?"""
     from .fields import EncryptedField
 
     output_field = getattr(expression, "_output_field_or_none", None)
-    return isinstance(output_field, (Ciphertext, EncryptedField))
+    sealed, encrypted = isinstance(output_field, Ciphertext), isinstance(output_field, EncryptedField)
+    if isinstance(expression, Value):
+        # One of an encrypted field, as bulk_update() makes them, becomes a call of tp_encrypt. NULL is both.
+        if sealed or encrypted or expression.value is not None:
+            yield sealed or encrypted
+    elif isinstance(expression, (Case, Coalesce)) or encrypted and isinstance(expression, (Cast, ExpressionWrapper)):
+        for part in parts_of(expression):
+            yield from kinds_of(part)
+        # What is cast is bytes by now, and plaintext no more.
+        if sealed or isinstance(expression, Cast):
+            yield True
+    elif isinstance(expression, (Subquery, Query)) or not encrypted:
+        yield sealed
+    else:
+        # A function has this type from its arguments, or was given it: raw SQL says nothing else.
+        yield False
+        parts = parts_of(expression)
+        for part in parts:
+            yield from kinds_of(part)
+        if not parts:
+            yield True
+
+
+def parts_of(expression):
+    parts = [part for part in expression.get_source_expressions() if part is not None]
+    return [getattr(part, "result", part) for part in parts]  # of a When
 
 
 class Parameter(Expression):
@@ -56,8 +100,10 @@ class Encrypt(Expression):
     def as_sql(self, compiler, connection):
         self.target.refuse_half_updates(compiler.query)
         sql, params = compiler.compile(self.value)
-        if is_ciphertext(self.value):
+        if is_ciphertext(self.value, self.target):
             return sql, params
+        if not isinstance(self.value, Parameter):
+            sql = self.target.expression_sql(sql)
         row_sql, row_params = self.row_value.as_sql(connection) if self.row_value else (None, [])
         return self.target.encrypt_sql(sql, row_sql), [*params, *row_params]
 

@@ -61,6 +61,10 @@ class EncryptedField(RowBound):
         context = context_sql(self.context_parts, row_sql)
         return "tp_encrypt(CAST(%s AS %s), %s%s)" % (value_sql, self.plain_type, context, key_sql)
 
+    def expression_sql(self, sql):
+        """What the SQL of an expression becomes before it is encrypted."""
+        return sql
+
     def decrypt_sql(self, column_sql, row_sql=None):
         """SQL that decrypts this column, for raw queries too."""
         return "%s(%s, %s)" % (self.decrypt_function, column_sql, context_sql(self.context_parts, row_sql))
@@ -95,9 +99,11 @@ class EncryptedField(RowBound):
 
     def get_placeholder(self, value, compiler, connection):
         self.refuse_half_updates(compiler.query)
-        if value is None or hasattr(value, "as_sql") and is_ciphertext(value):
+        is_expression = hasattr(value, "as_sql")
+        if value is None or is_expression and is_ciphertext(value, self):
             return "%s"
-        return self.encrypt_sql("%s", self.row_sql_of_statement(compiler, connection))
+        value_sql = self.expression_sql("%s") if is_expression else "%s"
+        return self.encrypt_sql(value_sql, self.row_sql_of_statement(compiler, connection))
 
     def blind_indexes(self):
         return [
@@ -178,6 +184,10 @@ class EncryptedJSONField(TextOnly, EncryptedField, models.JSONField):
     @property
     def plain_field(self):
         return models.JSONField(encoder=self.encoder, decoder=self.decoder)
+
+    def expression_sql(self, sql):
+        # Text that is no JSON is refused when it is written: later it would fail each query that sees the row.
+        return "CAST(%s AS jsonb)" % sql
 
     def decrypt_sql(self, column_sql, row_sql=None):
         return "CAST(%s AS jsonb)" % super().decrypt_sql(column_sql, row_sql)

@@ -8,11 +8,12 @@ import django
 from django.core import serializers
 from django.core.exceptions import FieldError
 from django.core.management import call_command
-from django.db import transaction
-from django.db.models import Case, Count, F, Max, OuterRef, Prefetch, Subquery, TextField, Value, When
-from django.db.models.functions import Concat, Length, Upper
+from django.db import DataError, transaction
+from django.db.models import Case, Count, F, JSONField, Max, OuterRef, Prefetch, Subquery, TextField, Value, When
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce, Concat, Length, Upper
 
-from django_trustpoint.expressions import TpCiphertext, TpDecrypt, TpEncrypt
+from django_trustpoint.expressions import Ciphertext, TpCiphertext, TpDecrypt, TpEncrypt
 
 from ..models import Account, Badge, Card, Device, Employee, Site
 from .base import FieldTest, ask, stored
@@ -237,6 +238,89 @@ class WriteTest(FieldTest):
             name=Subquery(Device.objects.filter(name="b").values("secret"))
         )
         self.assertEqual(Site.objects.get().name, "NEW")
+
+    def test_what_is_built_on_encrypted_columns_is_encrypted(self):
+        """Django takes its type from the model's field, as if it were ciphertext."""
+        one = Device.objects.create(name="one", secret="1", blob=bytes(stored(Site.objects.create(name="s"), "note")))
+        two = Device.objects.create(name="two", secret="2", config={"a": [2]})
+        badge = Badge.objects.create(owner="o", code="c")
+
+        def of(device, field):
+            return Subquery(Device.objects.filter(pk=device.pk).values(field)[:1])
+
+        for value in (
+            of(one, "secret"),
+            Coalesce(of(one, "secret"), F("secret")),
+            Device.objects.filter(pk=one.pk).values("secret"),
+        ):
+            Device.objects.filter(pk=two.pk).update(secret=value)
+            self.assertEqual(Device.objects.get(pk=two.pk).secret, "1")
+        Badge.objects.update(code=of(one, "secret"))
+        self.assertEqual(Badge.objects.get().code, "1")
+        one.secret = "one"
+        one.save()
+        two.secret = badge.code = of(one, "secret")
+        two.save()
+        badge.save()
+        self.assertEqual((Device.objects.get(pk=two.pk).secret, Badge.objects.get().code), ("one", "one"))
+        Device.objects.create(name="three", secret=of(one, "secret"))
+        self.assertEqual(Device.objects.get(name="three").secret, "one")
+        # A plaintext that looks like a value is encrypted as any other.
+        Device.objects.filter(pk=two.pk).update(blob=of(one, "blob"))
+        self.assertNotEqual(stored(two, "blob"), bytes(one.blob))
+        self.assertEqual(bytes(Device.objects.get(pk=two.pk).blob), bytes(one.blob))
+        Device.objects.filter(pk=one.pk).update(config=of(two, "config"))
+        self.assertEqual(Device.objects.get(pk=one.pk).config, {"a": [2]})
+        # What is ciphertext is stored as it is.
+        for value in (
+            TpCiphertext("secret"),
+            Subquery(Device.objects.filter(pk=two.pk).values(x=TpCiphertext("secret"))),
+        ):
+            Device.objects.filter(pk=two.pk).update(secret=value)
+            self.assertEqual(Device.objects.get(pk=two.pk).secret, "one")
+
+    def test_mixtures_of_plaintext_and_ciphertext_are_refused(self):
+        field = Device._meta.get_field("secret")
+        device = Device.objects.create(name="a", secret="one")
+        other = Device.objects.create(name="b", secret="two")
+        device.secret = Upper(F("name"))
+        for write in (
+            lambda: Device.objects.bulk_update([device], ["secret"]),
+            lambda: Device.objects.bulk_update([device, other], ["secret"]),
+            lambda: Device.objects.update(
+                secret=Case(When(name="a", then=Value("x", output_field=field)), default=F("secret"))
+            ),
+            lambda: Device.objects.update(blob=Coalesce(TpCiphertext("blob"), F("blob"))),
+            lambda: Device.objects.update(secret=Upper(Value("x", output_field=field))),
+            lambda: Device.objects.update(secret=RawSQL("'x'", [], output_field=field)),
+            lambda: Device.objects.create(name="c", secret=RawSQL("'x'", [], output_field=field)),
+        ):
+            with self.assertRaisesMessage(FieldError, "encrypted already"), transaction.atomic():
+                write()
+        self.assertEqual(set(Device.objects.values_list("secret", flat=True)), {"one", "two"})
+        sealed = When(name="a", then=Value("x", output_field=field))
+        Device.objects.update(secret=Case(sealed, default=TpCiphertext("secret"), output_field=Ciphertext()))
+        self.assertEqual(set(Device.objects.values_list("secret", flat=True)), {"x", "two"})
+        Device.objects.update(secret=RawSQL("upper('y')", [], output_field=TextField()))
+        self.assertEqual(set(Device.objects.values_list("secret", flat=True)), {"Y"})
+
+    def test_expressions_for_json(self):
+        device = Device.objects.create(name='{"a": 1}', secret="no JSON")
+        for config, expected in (
+            (F("name"), {"a": 1}),
+            (Value({"b": 2}, output_field=JSONField()), {"b": 2}),
+            (F("config__b"), 2),
+            (Value("null"), None),
+        ):
+            Device.objects.update(config=config)
+            self.assertEqual(Device.objects.get().config, expected)
+        for write in (
+            lambda: Device.objects.update(config=F("secret")),
+            lambda: Device.objects.create(name="n", secret="s", config=Concat(Value("a"), Value("b"))),
+        ):
+            with self.assertRaisesMessage(DataError, "type json"), transaction.atomic():
+                write()
+        self.assertEqual(Device.objects.get(), device)
 
     def test_a_failed_statement_leaves_the_connection_usable(self):
         Device.objects.create(name="a", secret="one")
