@@ -21,11 +21,19 @@ def check_field(field):
     def error(number, message, hint):
         errors.append(Error(message, hint=hint, obj=field, id="trustpoint.E%03d" % number))
 
-    if field.unique or field.primary_key or field.db_index:
+    if (
+        field.unique
+        or field.primary_key
+        or field.db_index
+        or field.unique_for_date
+        or field.unique_for_month
+        or field.unique_for_year
+        or field.name in compared_names(field.model._meta)
+    ):
         error(
             1,
             "An encrypted field cannot be unique or indexed: equal values differ.",
-            "Add a BlindIndexField('%s'), with unique=True where needed." % field.name,
+            "Add a BlindIndexField('%s'), with unique=True where needed; constraints can name it." % field.name,
         )
     if getattr(field, "db_collation", None):
         error(2, "An encrypted field has no collation.", "Remove db_collation.")
@@ -34,6 +42,24 @@ def check_field(field):
     if field.row is not None:
         errors += check_row(field)
     return errors
+
+
+def compared_names(meta):
+    """The fields that a model's Meta has in an index, or unique together with others."""
+    for names in (*meta.unique_together, *getattr(meta, "index_together", ())):
+        yield from names
+    for index in (*meta.indexes, *meta.constraints):
+        yield from (name.lstrip("-") for name in getattr(index, "fields", ()))
+        for expression in getattr(index, "expressions", ()):
+            yield from names_in(expression)
+
+
+def names_in(expression):
+    if isinstance(expression, models.F):
+        yield expression.name
+    elif hasattr(expression, "get_source_expressions"):
+        for part in expression.get_source_expressions():
+            yield from names_in(part)
 
 
 def check_row(field):

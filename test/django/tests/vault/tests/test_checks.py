@@ -3,8 +3,10 @@
 import uuid
 from unittest import mock
 
+import django
 from django.core.checks import run_checks
 from django.db import connection, models
+from django.db.models.functions import Lower
 from django.test import TestCase
 from django.test.utils import isolate_apps
 
@@ -13,6 +15,8 @@ from django_trustpoint.blind_index import BlindIndexField
 from django_trustpoint.fields import EncryptedCharField, EncryptedTextField
 
 from .base import ask
+
+CHECK = "condition" if django.VERSION >= (5, 1) else "check"
 
 
 class FieldCheckTest(TestCase):
@@ -49,6 +53,44 @@ class FieldCheckTest(TestCase):
                 ("index", "trustpoint.E006"),
             },
         )
+
+    @isolate_apps("vault")
+    def test_constraints_that_would_compare_ciphertext(self):
+        class Wrong(models.Model):
+            day = models.DateField()
+            together = EncryptedTextField()
+            constrained = EncryptedTextField()
+            indexed = EncryptedTextField()
+            of_a_day = EncryptedTextField(unique_for_date="day")
+            of_a_year = EncryptedTextField(unique_for_year="day")
+            may_be_null = EncryptedTextField(null=True)
+            by_index = EncryptedTextField()
+            index = BlindIndexField("by_index")
+
+            class Meta:
+                app_label = "vault"
+                unique_together = [("day", "together"), ("day", "index")]
+                constraints = [
+                    models.UniqueConstraint(fields=["day", "constrained"], name="constrained"),
+                    models.UniqueConstraint(fields=["day", "index"], name="index"),
+                    models.CheckConstraint(**{CHECK: models.Q(may_be_null__isnull=False)}, name="not_null"),
+                ]
+                indexes = [models.Index(fields=["day", "-indexed"], name="indexed")]
+
+        expected = {"together", "constrained", "indexed", "of_a_day", "of_a_year"}
+        found = {(error.obj.name, error.id) for error in Wrong.check() if error.id.startswith("trustpoint")}
+        self.assertEqual(found, {(name, "trustpoint.E001") for name in expected})
+
+    @isolate_apps("vault")
+    def test_indexes_of_expressions(self):
+        class Wrong(models.Model):
+            secret = EncryptedTextField()
+
+            class Meta:
+                app_label = "vault"
+                indexes = [models.Index(Lower("secret").desc(), name="lower")]
+
+        self.assertIn("trustpoint.E001", {error.id for error in Wrong.check()})
 
     @isolate_apps("vault")
     def test_no_errors(self):
