@@ -3,14 +3,15 @@
 import logging
 from pathlib import Path
 
-from django.db import connection, transaction
-from django.db.models import F
+from django.db import DataError, connection, transaction
+from django.db.models import BooleanField, Case, ExpressionWrapper, F, IntegerField, Max, Q, TextField, Value, When
+from django.db.models.functions import Cast
 from django.db.utils import IntegrityError
 
 from django_trustpoint import checks
 from django_trustpoint.expressions import TpDecrypt
 
-from ..models import Card, Device
+from ..models import Badge, Card, Device, Site
 from .base import FieldTest, ask
 
 SECRET = "correct horse battery staple"
@@ -58,6 +59,42 @@ class QueryLogTest(FieldTest):
         self.assertNotIn(SECRET.encode().hex(), text)
         self.assertIn("tp_encrypt(... [the rest is not logged", text)
         self.assertIn("seen", text)
+
+    def test_comparisons_anywhere_in_a_statement(self):
+        site = Site.objects.create(name="site")
+        Device.objects.create(name="seen", secret="s", site=site)
+        plain = Device.objects.annotate(p=TpDecrypt("secret"))
+        one = Case(When(p=SECRET, then=1), default=0, output_field=IntegerField())
+        for query in (
+            Site.objects.annotate(p=Max(TpDecrypt("devices__secret"))).filter(p=SECRET),
+            plain.annotate(x=one).values("x"),
+            plain.order_by(one).values("name"),
+            plain.annotate(x=ExpressionWrapper(Q(p=SECRET), output_field=BooleanField())).values("x"),
+            Device.objects.annotate(v=Value(SECRET, output_field=TextField())).filter(v=TpDecrypt("secret")),
+            plain.annotate(p=Cast("p", IntegerField())).filter(p=918273),
+        ):
+            self.handler.lines.clear()
+            try:
+                with transaction.atomic():
+                    list(query)
+            except DataError:
+                pass  # "s" is no number
+            (line,) = [line for line in self.handler.lines if "SELECT" in line]
+            self.assertNotIn(SECRET, line)
+            self.assertNotIn("918273", line)
+            self.assertIn("the rest is not logged", line)
+
+    def test_what_holds_no_parameter_is_shown(self):
+        badge = Badge.objects.create(owner="o", code="c")
+        self.handler.lines.clear()
+        Badge.objects.annotate(n=F("customers__mail")).get(pk=badge.pk, masterbadge__areas__isnull=True)
+        for shown in (
+            "tp_context(E'vault', E'badge', E'code', ",
+            '"vault_masterbadge"."areas" IS NULL AND "vault_badge"."id" = ',
+        ):
+            self.assertIn(shown, self.handler.lines[-1])
+        list(Device.objects.order_by("secret"))
+        self.assertNotIn("not logged", self.handler.lines[-1])
 
     def test_parameters_do_not_show_in_a_repr(self):
         from django_trustpoint.blind_index import BlindIndex
