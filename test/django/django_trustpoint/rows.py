@@ -109,12 +109,15 @@ class RowBound:
         except FieldDoesNotExist:
             return  # the checks say so
         if key.primary_key and isinstance(key, GENERATED):
-            signals.pre_save.connect(self.draw_before_save, sender=sender, dispatch_uid="trustpoint_draw_key")
-            # bulk_create() sends no signal, but asks the key; and so does save() of a proxy or a child.
+            # The sender may be a proxy or a child as well. Once for all fields of a model.
+            signals.pre_save.connect(self.draw_before_save, dispatch_uid=("trustpoint_draw_key", id(sender)))
+            # bulk_create() sends no signal, but asks the key.
             key.get_pk_value_on_save = partial(draw_key, key)
 
     def draw_before_save(self, sender, instance, using, **kwargs):
-        draw_key(self.row_field, instance, using)
+        # A child whose key is known adds itself to that row of its parent.
+        if isinstance(instance, self.model) and instance.pk is None:
+            draw_key(self.row_field, instance, using)
 
 
 class RowValue:

@@ -81,6 +81,9 @@ class RowTest(FieldTest):
         self.assertEqual(BadgeView.objects.get(owner="p").code, "two")
         MasterBadge.objects.update(code="four", areas=["c"])
         self.assertEqual((MasterBadge.objects.get().code, MasterBadge.objects.get().areas), ("four", ["c"]))
+        badge = Badge.objects.create(owner="b")
+        MasterBadge(badge_ptr_id=badge.pk, owner="b", code="five").save()
+        self.assertEqual(Badge.objects.get(owner="b").masterbadge.code, "five")
 
     def test_outer_joins(self):
         badge = Badge.objects.create(owner="a", code="one")
@@ -125,6 +128,13 @@ class DatabasesTest(FieldTest):
         # Once it is saved, the key is a value as any other.
         badge.save(using="default", force_insert=True)
         self.assertEqual(Badge.objects.get(owner="a").code, "there")
+
+    def test_keys_of_children_and_proxies_too(self):
+        for model in (BadgeView, MasterBadge):
+            there = model(owner=model.__name__, code="there")
+            there.save(using="other")
+            self.assertEqual(model.objects.using("other").get().code, "there")
+            Badge.objects.using("other").all().delete()
 
     def test_a_key_drawn_elsewhere_is_refused(self):
         with self.assertRaisesMessage(ValueError, "drawn from the database 'default'"), transaction.atomic("other"):
