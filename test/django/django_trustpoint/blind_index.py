@@ -5,7 +5,9 @@ from django.db import models
 from django.db.models.expressions import Expression
 from django.db.models.lookups import IsNull, Lookup
 from django.db.models.query_utils import DeferredAttribute
+from django.utils.functional import Promise
 
+from .expressions import is_ciphertext
 from .sql import Plaintext, context_sql, literal
 
 
@@ -19,6 +21,9 @@ class IndexAttribute(DeferredAttribute):
         if instance is None:
             return self
         source = self.field.source_field
+        given = instance.__dict__.get(self.field.attname)
+        if is_text(given) and str(given) != source.to_python(instance.__dict__.get(source.attname)):
+            raise ValueError("%s follows '%s', which has another value: set that one" % (self.field, source.name))
         if source.attname in instance.__dict__:
             value = instance.__dict__[source.attname]
             return None if value is None else BlindIndex(self.field, value)
@@ -90,18 +95,23 @@ class BlindIndexField(models.BinaryField):
     # ---- writing
 
     def pre_save(self, model_instance, add):
-        # For update_or_create(), which from Django 4.2 on writes, beside what is named, the fields with a pre_save of their own.
-        return super().pre_save(model_instance, add)
+        # update_or_create(), too, writes the fields with a pre_save of their own beside what is named, from Django 4.2 on.
+        value = super().pre_save(model_instance, add)
+        if is_text(model_instance.__dict__.get(self.attname)):
+            # Text that get_or_create(), say, gave: it was compared with the source, which may change from now on.
+            model_instance.__dict__[self.attname] = value
+        return value
 
     def get_placeholder(self, value, compiler, connection):
         if isinstance(value, Plaintext):
             return self.call_sql("tp_blind_index", "%s")
-        if hasattr(value, "as_sql") and not isinstance(getattr(value, "_output_field_or_none", None), BlindIndexField):
+        if hasattr(value, "as_sql") and not is_hash(value):
+            refuse_ciphertext(self, value)
             return self.call_sql("tp_blind_index", "%s")
         return "%s"
 
     def get_db_prep_value(self, value, connection, prepared=False):
-        if isinstance(value, str):
+        if is_text(value):
             return Plaintext(value)
         return super().get_db_prep_value(value, connection, prepared)
 
@@ -144,8 +154,23 @@ class BlindIndex(Expression):
         return []
 
 
+def is_text(value):
+    return isinstance(value, (str, Promise))
+
+
+def is_hash(expression):
+    """Whether an expression gives stored hashes."""
+    return isinstance(getattr(expression, "_output_field_or_none", None), BlindIndexField)
+
+
+def refuse_ciphertext(field, expression):
+    if is_ciphertext(expression, field):
+        raise FieldError("%s is a hash of plaintext, and cannot be made of what is encrypted already" % field)
+
+
 def plain_sql(field, value, compiler, connection):
     if hasattr(value, "as_sql"):
+        refuse_ciphertext(field, value)
         return compiler.compile(value)
     return "%s", [field.source_field.get_db_prep_save(value, connection)]
 
@@ -158,9 +183,15 @@ class IndexLookup(Lookup):
     def candidates(self, value, compiler, connection):
         if isinstance(value, BlindIndex):
             value = value.value
-        if not isinstance(value, str) and not hasattr(value, "as_sql"):
-            raise TypeError("%s is found by text, not by %s" % (self.lhs.output_field, type(value).__name__))
         field = self.lhs.output_field
+        if is_hash(value):
+            other = value.output_field
+            if (other.key, other.context_parts) != (field.key, field.context_parts):
+                raise FieldError("%s and %s have different keys or contexts: equal texts differ" % (field, other))
+            sql, params = compiler.compile(value)
+            return "ARRAY[%s]" % sql, params
+        if not is_text(value) and not hasattr(value, "as_sql"):
+            raise TypeError("%s is found by text, not by %s" % (field, type(value).__name__))
         sql, params = plain_sql(field, value, compiler, connection)
         return field.call_sql("tp_blind_index_candidates", sql), params
 

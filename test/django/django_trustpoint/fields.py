@@ -110,6 +110,12 @@ class EncryptedField(RowBound):
             field for field in self.model._meta.local_concrete_fields if getattr(field, "source", None) == self.name
         ]
 
+    def check_unique_indexes(self, instance):
+        """A form checks that its own fields are unique, and a blind index is none of them."""
+        for index in self.blind_indexes():
+            if index.unique and instance._perform_unique_checks([(self.model, (index.name,))]):
+                raise instance.unique_error_message(self.model, (self.name,))
+
     def get_db_prep_value(self, value, connection, prepared=False):
         if not prepared:
             value = self.get_prep_value(value)
@@ -122,6 +128,12 @@ class EncryptedField(RowBound):
 
     def as_parameter(self, value, connection):
         return Plaintext(value)
+
+    def clean(self, value, model_instance):
+        value = super().clean(value, model_instance)
+        if model_instance is not None:
+            self.check_unique_indexes(model_instance)
+        return value
 
     def check(self, **kwargs):
         from .checks import check_field

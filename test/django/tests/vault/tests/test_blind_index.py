@@ -3,12 +3,16 @@
 import io
 import tempfile
 
-from django.core.exceptions import FieldError
+from django.core.exceptions import FieldError, ValidationError
 from django.core.management import call_command
 from django.db import transaction
-from django.db.models import F, Q, Value
+from django.db.models import Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Lower
 from django.db.utils import IntegrityError
+from django.forms import modelform_factory
+from django.utils.functional import lazystr
+
+from django_trustpoint.expressions import TpCiphertext, TpEncrypt
 
 from ..models import Account, Customer, Device
 from .base import FieldTest, ask, stored
@@ -73,6 +77,63 @@ class BlindIndexTest(FieldTest):
         ask("UPDATE vault_customer SET mail_index = tp_blind_index('x', tp_context('vault', 'contact', 'mail'))")
         Customer.objects.update(mail_index=F("mail"))
         self.assertEqual(Customer.objects.get(mail_index="anna@example.org").mail, "anna@example.org")
+
+    def test_a_form_finds_duplicates_of_its_source(self):
+        def errors(instance=None, **data):
+            form = modelform_factory(Account, fields=["email"])(data, instance=instance)
+            return dict(form.errors)
+
+        self.assertEqual(errors(email="new@example.org"), {})
+        self.assertEqual(errors(email="anna@example.org"), {"email": ["Account with this Email already exists."]})
+        self.assertEqual(errors(self.anna, email="anna@example.org"), {})
+        self.assertEqual(errors(self.anna, email="bert@example.org").keys(), {"email"})
+        with self.assertRaises(ValidationError) as caught:
+            Account(email="anna@example.org").full_clean(exclude=["phone"])
+        self.assertIn("email", caught.exception.message_dict)
+
+    def test_compared_with_a_stored_index(self):
+        find = Account.objects.filter
+        self.assertEqual(find(email_index=F("email_index")).count(), 2)
+        same = find(email_index=OuterRef("email_index"), phone_index="+1")
+        self.assertEqual(find(Exists(same)).get(), self.anna)
+        of_anna = find(pk=self.anna.pk).values("email_index")[:1]
+        self.assertEqual(find(email_index=Subquery(of_anna)).get(), self.anna)
+        self.assertEqual(find(email_index__in=[F("email_index"), "x"]).count(), 2)
+        with self.assertRaisesMessage(FieldError, "different keys or contexts"):
+            find(email_index=F("phone_index")).exists()
+
+    def test_lazy_text(self):
+        self.assertEqual(Account.objects.get(email_index=lazystr("anna@example.org")), self.anna)
+        self.assertEqual(Account.objects.get(email_index__in=[lazystr("anna@example.org")]), self.anna)
+        Account.objects.filter(pk=self.anna.pk).update(phone=lazystr("+2"), phone_index=lazystr("+2"))
+        self.assertEqual(Account.objects.get(phone_index="+2").phone, "+2")
+
+    def test_text_that_the_source_does_not_have(self):
+        for write in (
+            lambda: Account.objects.create(email_index="new@example.org"),
+            lambda: Account.objects.get_or_create(email_index="new@example.org"),
+            lambda: Account.objects.update_or_create(email_index="new@example.org", defaults={"phone": "+1"}),
+            lambda: Account.objects.bulk_create([Account(email="a", email_index="b")]),
+        ):
+            with self.assertRaisesMessage(ValueError, "follows 'email'"), transaction.atomic():
+                write()
+        account = Account.objects.create(email="new@example.org", email_index="new@example.org")
+        account.email = "newer@example.org"
+        account.save()
+        self.assertEqual(Account.objects.get(email_index="newer@example.org"), account)
+
+    def test_ciphertext_is_not_hashed(self):
+        sealed = TpEncrypt("+3", context=["vault", "account", "phone"])
+        for write in (
+            lambda: Account.objects.create(email="e", phone=sealed),
+            lambda: Account.objects.update(phone=sealed, phone_index=sealed),
+            lambda: Account.objects.update(phone_index=TpCiphertext("phone")),
+            lambda: Account.objects.filter(phone_index=TpCiphertext("phone")).exists(),
+        ):
+            with self.assertRaisesMessage(FieldError, "encrypted already"), transaction.atomic():
+                write()
+        Account.objects.filter(pk=self.anna.pk).update(phone=sealed, phone_index="+3")
+        self.assertEqual(Account.objects.get(phone_index="+3").phone, "+3")
 
     def test_every_way_to_write_keeps_it(self):
         self.anna.email = "new@example.org"
