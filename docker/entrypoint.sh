@@ -127,12 +127,12 @@ check_token() {
 prepare_softhsm() {
     local found
     prepare_token_folder
-    found=$(token list 2>&1) || refuse "SoftHSM does not start: $found"
+    found=$(token list) || refuse 'SoftHSM does not start, for the reason above.'
     if [[ $found ]]; then
         check_token "$found"
     elif compgen -G "$tokens/*" >/dev/null; then
         refuse "the token volume holds files, but no token that SoftHSM can read: $(cd "$tokens" && echo *)." \
-            'A token is damaged when a process is killed while it logs in (its token.object is then empty).' \
+            'A token is damaged when its token.object is empty, and the copy of it, token.object.trustpoint, is gone.' \
             "Restore the token volume (${tokens%/*}) from its backup. It was left as it is."
     else
         make_token

@@ -15,6 +15,7 @@
 #include "pkcs11/pin.hpp"
 #include "pkcs11/rv.hpp"
 #include "pkcs11/session.hpp"
+#include "pkcs11/softhsm_files.hpp"
 #include "pkcs11/token.hpp"
 
 using namespace trustpoint;
@@ -68,6 +69,10 @@ int Run(int count, char** arguments) {
   if (!(count == 3 && command == "list") && !(count == 4 && (command == "init" || command == "login")))
     return kUsage;
   pkcs11::Module module(arguments[1], "");
+  // As the server does, which would not come to it: SoftHSM does not see a token whose file is empty.
+  if (const int mended = pkcs11::MendSoftHsmFiles(arguments[1]); mended > 0)
+    std::fprintf(stderr, "trustpoint: SoftHSM had left %d token file(s) empty, restored from its copy.\n",
+                 mended);
   module.Initialize("");
   if (command == "login") return Login(module, arguments[3]) ? 0 : kPinRefused;
   command == "list" ? List(module) : Init(module, arguments[3]);
@@ -77,7 +82,7 @@ int Run(int count, char** arguments) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  // A SoftHSM token is lost when a process dies inside a login.
+  // A process that dies inside a login leaves a SoftHSM token to its copy.
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, nullptr);

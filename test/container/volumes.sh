@@ -112,10 +112,23 @@ ok 'foreign token: the container ends' refused
 ok 'foreign token: the log names both tokens' logged "has its keys in the token $token,"
 ok 'foreign token: the log says what to do' logged 'Restore the ones that belong together.'
 
+# ---- a process was killed while it logged in
+
+use_system first
+: >"$(echo "$system"/tokens/tokens/*/token.object)"
+start
+ok 'killed in a login: the server comes up' wait_ready
+ok 'killed in a login: the log says what was put back' logged 'SoftHSM had left 1 token file(s) empty'
+sql() { inside gosu postgres psql -XAtq -d app -v ON_ERROR_STOP=1 -c "$1"; }
+is 'killed in a login: the old value is decrypted' "$(decrypted)" 'kept over restarts'
+stop
+
 use_system third
 cp -a "$work/backup_of_tokens" "$system/tokens/tokens"
-: >"$(echo "$system"/tokens/tokens/*/token.object)"
+token_file=$(echo "$system"/tokens/tokens/*/token.object)
+: >"$token_file"
+rm "$token_file.trustpoint"
 start
 ok 'damaged token: the container ends' refused
 ok 'damaged token: the log says so' logged 'the token volume holds files, but no token that SoftHSM can read'
-ok 'damaged token: it is left as it is' test -e "$(echo "$system"/tokens/tokens/*/token.object)"
+ok 'damaged token: it is left as it is' test -e "$token_file"
