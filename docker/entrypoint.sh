@@ -38,10 +38,17 @@ starts_server() {
 # the second. So the server gets copies of its own, in memory: nothing of them stays in a layer of the container.
 private=
 find_private_folder() {
-    local folder
+    local folder left
     for folder in /run/trustpoint /dev/shm; do
         [[ -w $folder && $(stat -f -c %T "$folder") == tmpfs ]] || continue
+        # The memory may outlive the container, and serve others: a server holds its folder, what nobody holds was left.
+        for left in "$folder"/pins-*; do
+            [[ ! -d $left ]] || flock -n "$left" rm -rf "$left" 2>/dev/null || true
+        done
         private=$(mktemp -d "$folder/pins-XXXXXX")
+        trap 'rm -rf "$private"' EXIT  # unless the server takes over
+        exec {held}<"$private"
+        flock -n "$held"
         chmod 0711 "$private"
         return
     done

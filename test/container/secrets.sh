@@ -4,6 +4,12 @@ sql() { inside gosu postgres psql -XAtq -d app -v ON_ERROR_STOP=1 -c "$1"; }
 
 # ---- the PIN
 
+# In memory that outlives the container, and serves others.
+mkdir "$work/memory"
+mount -t tmpfs -o mode=1777 tmpfs "$work/memory"
+with_memory=("${memory[@]}")
+memory=(-v "$work/memory:/run/trustpoint")
+
 use_system pins
 right=$(pin hsm_pin)
 rm "$system/secrets/hsm_so_pin"
@@ -15,10 +21,20 @@ start
 ok 'SO PIN too short: the container ends' refused
 ok 'SO PIN too short: the log says what is wrong' logged 'The token takes PINs of 4 to 255 bytes'
 ok 'SO PIN too short: there is no half-made token' not compgen -G "$system/tokens/tokens/*"
+is 'SO PIN too short: no copy of a PIN stays in memory' "$(ls "$work/memory")" ''
 secret hsm_so_pin "$(openssl rand -hex 12)"
+mkdir "$work/memory/pins-left" "$work/memory/pins-held"
+exec {held}<"$work/memory/pins-held"
+flock "$held"
 start
 ok 'mended: the server comes up' wait_ready
+ok 'mended: the copies that a server left are removed' not test -e "$work/memory/pins-left"
+ok 'mended: those that a server uses stay' test -e "$work/memory/pins-held"
+exec {held}<&-
+rmdir "$work/memory/pins-held"
+ok 'mended: this server keeps its own from others' not flock -n "$(echo "$work"/memory/pins-*)" true
 stop
+memory=("${with_memory[@]}")
 
 rm "$system/secrets/hsm_so_pin"
 start
@@ -56,7 +72,7 @@ start -- bash -c 'echo "user $(id -u)"'
 wait_ended
 ok 'another command runs as it does in the base image' logged 'user 0'
 mkdir -m 1777 "$work/disk"
-with_memory=("${memory[@]}") without_disk=("${entrypoint[@]}")
+without_disk=("${entrypoint[@]}")
 memory=()
 entrypoint=(unshare --mount sh -c 'mount --bind /disk /dev/shm && exec "$@"' sh "${entrypoint[@]}")
 start --cap-add CAP_SYS_ADMIN -v "$work/disk:/disk" -e HSM_PIN_FILE=/run/secrets/elsewhere
