@@ -86,14 +86,25 @@ prepare_token_folder() {
 
 has_database() { [[ -s ${PGDATA:-}/PG_VERSION ]]; }
 
+# The token volume is empty, or holds the files of tokens alone: SoftHSM keeps each key in a file of its own.
+holds_no_key() {
+    local others
+    others=$(as_server find "$tokens" ! -type d \
+        ! -regex '.*/\(generation\|token\.\(lock\|object\|object\.trustpoint\|object\.trustpoint\.new\)\)') && [[ ! $others ]]
+}
+
 make_token() {
     if [[ -s $note ]]; then
-        refuse "the token volume is empty, but the database in $PGDATA has its keys in the token $(<"$note")." \
+        refuse "the token volume holds no key, but the database in $PGDATA has its keys in the token $(<"$note")." \
             'Without that token its encrypted values cannot be decrypted.' \
             "Restore the token volume (${tokens%/*}) from its backup and start again." \
             "To give all encrypted values up for good instead, delete $note."
     fi
     copy_pin HSM_SO_PIN_FILE hsm_so_pin
+    if compgen -G "$tokens/*" >/dev/null; then
+        say "removing what is left in $tokens of a token that was not made to its end, and holds no key."
+        as_server find "$tokens" -mindepth 1 -delete
+    fi
     local made
     made=$(token init "$label" 2>&1) ||
         refuse "the token was not initialised: $made" 'Both PINs are 4 to 255 bytes, the first line of their files.'
@@ -137,12 +148,12 @@ prepare_softhsm() {
     found=$(token list) || refuse 'SoftHSM does not start, for the reason above.'
     if [[ $found ]]; then
         check_token "$found"
-    elif compgen -G "$tokens/*" >/dev/null; then
+    elif holds_no_key; then
+        make_token
+    else
         refuse "the token volume holds files, but no token that SoftHSM can read: $(cd "$tokens" && echo *)." \
             'A token is damaged when its token.object is empty, and the copy of it, token.object.trustpoint, is gone.' \
             "Restore the token volume (${tokens%/*}) from its backup. It was left as it is."
-    else
-        make_token
     fi
 }
 

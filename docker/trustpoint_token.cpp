@@ -34,9 +34,10 @@ void Print(const pkcs11::TokenInfo& token) {
   std::printf("%s %s\n", token.serial.c_str(), token.label.c_str());
 }
 
+// A token without a user PIN was not made to its end.
 void List(pkcs11::Module& module) {
   for (const pkcs11::TokenInfo& slot : pkcs11::ListSlots(module))
-    if (slot.initialized()) Print(slot);
+    if (slot.initialized() && (slot.flags & CKF_USER_PIN_INITIALIZED) != 0) Print(slot);
 }
 
 void Init(pkcs11::Module& module, const char* label) {

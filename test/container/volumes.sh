@@ -123,6 +123,32 @@ sql() { inside gosu postgres psql -XAtq -d app -v ON_ERROR_STOP=1 -c "$1"; }
 is 'killed in a login: the old value is decrypted' "$(decrypted)" 'kept over restarts'
 stop
 
+# ---- a process was killed while it made the token
+
+# The folders of two: one in C_InitToken, one after it.
+half_made() {
+    local conf=$work/half_made.conf
+    install -d "$system/tokens/tokens/7e6c2f2e-5c1b-4e0e-9c1c-000000000000"
+    : >"$system/tokens/tokens/7e6c2f2e-5c1b-4e0e-9c1c-000000000000/token.object"
+    echo "directories.tokendir = $system/tokens/tokens" >"$conf"
+    SOFTHSM2_CONF=$conf pkcs11-tool --module /usr/lib/softhsm/libsofthsm2.so --init-token --slot-index 0 \
+        --label trustpoint --so-pin 12345678 >"$work/half_made.log" 2>&1
+}
+use_system half_made
+half_made
+start
+ok 'half-made token: the server comes up with a new one' wait_ready
+ok 'half-made token: the log says so' logged 'of a token that was not made to its end'
+ok 'half-made token: it is healthy' healthy
+is 'half-made token: nothing is left of it' "$(ls "$system/tokens/tokens" | wc -l)" 1
+stop
+rm -rf "$system/tokens/tokens"
+half_made
+start
+ok 'half-made token, and a database with keys: the container ends' refused
+ok 'half-made token, and a database with keys: the log says what is missing' logged 'the token volume holds no key, but the database'
+is 'half-made token, and a database with keys: it is left as it is' "$(ls "$system/tokens/tokens" | wc -l)" 2
+
 use_system third
 cp -a "$work/backup_of_tokens" "$system/tokens/tokens"
 token_file=$(echo "$system"/tokens/tokens/*/token.object)
