@@ -10,6 +10,7 @@ label=${HSM_TOKEN:-trustpoint}
 tokens=/var/lib/trustpoint/tokens
 # $PGDATA/trustpoint.token, written at the first start: serial and label of the token that holds the KEK.
 note=${PGDATA:-}/trustpoint.token
+noted=  # that token, where the volume holds more than one
 
 say() { printf 'trustpoint: %s\n' "$@" >&2; }
 # refuse WHAT_IS_WRONG WHAT_TO_DO ...
@@ -119,7 +120,7 @@ make_token() {
 
 # check_token FOUND: the tokens in the volume, one a line.
 check_token() {
-    local found=$1 serial status=0 answer
+    local found=$1 serial status=0 answer folders=("$tokens"/*/)
     if [[ -s $note ]]; then
         serial=$(<"$note")
         serial=${serial%% *}
@@ -128,12 +129,15 @@ check_token() {
                 "but the token volume holds ${found//$'\n'/ and }." \
                 'Token and data are from different systems or backups. Restore the ones that belong together.' \
                 "To give all encrypted values up for good instead, delete $note."
+        ((${#folders[@]} == 1)) || noted=pkcs11:serial=$serial
     elif has_database; then
         say "using the token ${found//$'\n'/ and }; the database has no trustpoint.token note to compare it with."
     else
         say "kept the token ${found//$'\n'/ and }; the data volume is empty, so a new database is made." \
             'If there was a database before, restore it: what it encrypted under this token can be decrypted again.'
     fi
+    # Of several without a note, which one the server uses is not known here, nor whose PIN it is.
+    [[ ${serial:-} || $found != *$'\n'* ]] || return 0
     serial=${serial:-${found%% *}}
     answer=$(token login "$serial" 2>&1) || status=$?
     ((status != 3)) ||
@@ -183,7 +187,12 @@ if starts_server "$@"; then
         prepare_hsm
         set -- "$@" -c "trustpoint.pkcs11_module=$module"
     fi
-    [[ -z ${HSM_TOKEN:-} ]] || set -- "$@" -c "trustpoint.token=$HSM_TOKEN"
+    if [[ ${HSM_TOKEN:-} ]]; then
+        set -- "$@" -c "trustpoint.token=$HSM_TOKEN"
+    elif [[ $noted && ! $(as_server "$@" -C trustpoint.token 2>/dev/null) ]]; then
+        # Unless a flag or a file of the server names one.
+        set -- "$@" -c "trustpoint.token=$noted"
+    fi
     # From the server's environment trustpoint takes its default. The SO PIN is of no use to a server.
     export HSM_PIN_FILE=$private/hsm_pin
     unset HSM_SO_PIN_FILE

@@ -123,6 +123,21 @@ sql() { inside gosu postgres psql -XAtq -d app -v ON_ERROR_STOP=1 -c "$1"; }
 is 'killed in a login: the old value is decrypted' "$(decrypted)" 'kept over restarts'
 stop
 
+# ---- two tokens in the volume
+
+use_system first
+cp -a "$work/system.second/tokens/tokens/." "$system/tokens/tokens/"
+second="pkcs11:serial=$(cut -d ' ' -f 1 "$work/data_of_second/trustpoint.token")"
+start
+ok 'two tokens: the server comes up' wait_ready
+ok 'two tokens: it is healthy with the one that its database has its keys in' healthy
+is 'two tokens: the old value is decrypted' "$(decrypted)" 'kept over restarts'
+stop
+start -- "${default_command[@]}" -c listen_addresses=127.0.0.1 -c fsync=off -c "trustpoint.token=$second"
+ok 'two tokens, a flag that names one: the server comes up' wait_ready
+is 'two tokens, a flag that names one: the flag holds' "$(sql 'SHOW trustpoint.token')" "$second"
+stop
+
 # ---- a process was killed while it made the token
 
 # The folders of two: one in C_InitToken, one after it.
