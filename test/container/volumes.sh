@@ -54,6 +54,11 @@ ok 'volumes kept: no second token is made' not logged 'made the token'
 dump=$work/dump.sql
 inside gosu postgres pg_dump -U owner app >"$dump"
 stop
+start -e PGPORT=1 -e POSTGRES_USER=owner -- "${default_command[@]}" -c listen_addresses=127.0.0.1 -c fsync=off \
+    -c "port=$port" -c unix_socket_directories=/tmp
+ok 'flags for port and socket folder: the server comes up' wait_ready
+ok 'flags for port and socket folder: the health check finds it' healthy
+stop
 
 # ---- one of them lost
 
