@@ -12,6 +12,6 @@ class TrustpointConfig(AppConfig):
         from . import logs, migrating
 
         checks.register(own_checks.check_databases, checks.Tags.database)
-        pre_migrate.connect(migrating.refuse_lossy_plans, dispatch_uid="trustpoint_refuse_lossy_plans")
+        pre_migrate.connect(migrating.refuse_losses, dispatch_uid="trustpoint_refuse_losses")
         post_migrate.connect(migrating.set_storage, dispatch_uid="trustpoint_set_storage")
         logs.install()

@@ -1,15 +1,12 @@
-"""Migrations forward and backward, what they leave in the catalog, and plans that are refused."""
+"""Migrations forward and backward, and what they leave in the catalog."""
 
 import io
 
-from django.core.exceptions import FieldError
 from django.core.management import call_command
 from django.db import connection, connections, migrations, models
-from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 from django.db.models import F
-from django.db.models.signals import pre_migrate
 from django.db.utils import InternalError
 from django.test import TransactionTestCase
 
@@ -135,36 +132,6 @@ class MigrationTest(TransactionTestCase):
             )
         finally:
             ask("DROP TABLE vault_note")
-
-
-class PlanTest(TransactionTestCase):
-    def refuse(self, *operations, backwards=False):
-        class Step(migrations.Migration):
-            pass
-
-        Step.operations = list(operations)
-        state = MigrationExecutor(connection)._create_project_state(with_applied_migrations=True)
-        config = type("Config", (), {"label": "vault"})
-        pre_migrate.send(config, using="default", apps=state.apps, plan=[(Step("0009_step", "vault"), backwards)])
-
-    def test_a_rename_that_changes_a_context(self):
-        for operation in (
-            migrations.RenameModel("Device", "Thing"),
-            migrations.RenameField("Device", "secret", "token"),
-        ):
-            with self.assertRaisesMessage(FieldError, "context=('vault', 'device', 'secret')"):
-                self.refuse(operation)
-        with self.assertRaises(FieldError):
-            self.refuse(migrations.RenameField("Device", "old", "secret"), backwards=True)
-        self.refuse(migrations.RenameField("Device", "name", "label"), migrations.RenameField("Card", "code", "number"))
-
-    def test_a_not_null_field_for_rows_that_are_there(self):
-        operation = migrations.AddField("Device", "more", EncryptedTextField(default="x"))
-        self.refuse(operation)
-        Device.objects.create(name="n", secret="s")
-        with self.assertRaisesMessage(FieldError, "null=True"):
-            self.refuse(operation)
-        self.refuse(migrations.AddField("Device", "more", EncryptedTextField(null=True)))
 
 
 class DeconstructTest(TransactionTestCase):

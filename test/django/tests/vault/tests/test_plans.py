@@ -1,0 +1,226 @@
+"""What `manage.py migrate` refuses as it would lose values, and what it must not refuse."""
+
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+
+from django.core.exceptions import FieldError
+from django.core.management import call_command
+from django.db import connection, migrations, models
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import F
+from django.test import TransactionTestCase
+
+from django_trustpoint.fields import EncryptedTextField
+
+from .base import ask
+
+# The operations of the migrations that a test writes.
+OPERATIONS = {}
+
+SOURCE = """
+from django.db import migrations
+from vault.tests.test_plans import OPERATIONS
+
+class Migration(migrations.Migration):
+    dependencies = [("vault", "%s")]
+    operations = OPERATIONS["%s"]
+"""
+
+NAME = ("vault", "note", "secret")
+
+
+class RenameCase(migrations.RenameModel):
+    """Django's own loses a model whose name changes in case alone (3.2 to 5.2)."""
+
+    def state_forwards(self, app_label, state):
+        state.models[app_label, self.old_name_lower].name = self.new_name
+        state.reload_model(app_label, self.new_name_lower, delay=True)
+
+
+def notes(field, name="Note", **options):
+    fields = [("id", models.AutoField(primary_key=True)), ("slug", models.TextField(default="s")), ("secret", field)]
+    return migrations.CreateModel(name, fields, options)
+
+
+def alter(**options):
+    return migrations.AlterField("Note", "secret", EncryptedTextField(**options))
+
+
+def fill(**values):
+    def forwards(apps, editor):
+        apps.get_model("vault", "Note").objects.update(**values)
+
+    return migrations.RunPython(forwards, migrations.RunPython.noop)
+
+
+def separate(*state_operations, database=()):
+    return migrations.SeparateDatabaseAndState(database, state_operations)
+
+
+class PlanTest(TransactionTestCase):
+    def setUp(self):
+        """The app's migrations in a package of the test's own, and after them one that makes notes with a secret."""
+        root = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, root)
+        sys.path.append(root)
+        self.addCleanup(sys.path.remove, root)
+        self.package = "steps_" + os.path.basename(root)
+        self.folder = os.path.join(root, self.package)
+        shutil.copytree(os.path.dirname(importlib.import_module("vault.migrations").__file__), self.folder)
+        settings = self.settings(MIGRATION_MODULES={"vault": self.package})
+        settings.enable()
+        self.addCleanup(settings.disable)
+        OPERATIONS.clear()
+        self.migrate([notes(EncryptedTextField(null=True))])
+
+    def tearDown(self):
+        ask("DROP TABLE IF EXISTS vault_note, vault_memo")
+        ask("DELETE FROM django_migrations WHERE app = 'vault' AND name ~ '_step$'")
+
+    def file(self, name):
+        return os.path.join(self.folder, name + ".py")
+
+    def migrate(self, *steps, **options):
+        """Each list of operations becomes a migration; one call applies them all."""
+        for operations in steps:
+            last = max(OPERATIONS, default="0002_models")
+            name = "%04d_step" % (int(last[:4]) + 1)
+            OPERATIONS[name] = operations
+            with open(self.file(name), "w") as file:
+                file.write(SOURCE % (last, name))
+        importlib.invalidate_caches()
+        call_command("migrate", "vault", verbosity=0, **options)
+
+    def refuse(self, message, *steps):
+        with self.assertRaisesMessage(FieldError, message):
+            self.migrate(*steps)
+        applied = {name for _, name in MigrationRecorder(connection).applied_migrations()}
+        for name in set(OPERATIONS) - applied:
+            os.remove(self.file(name))
+            del OPERATIONS[name], sys.modules[self.package + "." + name]
+
+    def back(self, to="0003_step"):
+        call_command("migrate", "vault", to, verbosity=0)
+
+    def model(self, name="Note"):
+        state = MigrationExecutor(connection)._create_project_state(with_applied_migrations=True)
+        return state.apps.get_model("vault", name)
+
+    def assertValue(self, value, field="secret", model="Note"):
+        self.assertEqual(self.model(model).objects.values_list(field, flat=True).get(), value)
+
+    # ---- contexts
+
+    def test_a_rename_that_changes_a_context(self):
+        self.model().objects.create(secret="s")
+        for rename in (migrations.RenameModel("Note", "Memo"), migrations.RenameField("Note", "secret", "token")):
+            self.refuse("context=%r" % (NAME,), [rename])
+        self.assertValue("s")
+        self.migrate([migrations.RenameField("Note", "slug", "label")])
+        self.assertValue("s")
+
+    def test_a_rename_after_its_context_in_one_plan(self):
+        self.model().objects.create(secret="s")
+        self.migrate([alter(null=True, context=NAME)], [migrations.RenameField("Note", "secret", "token")])
+        self.assertValue("s", "token")
+        self.back()
+        self.assertValue("s")
+
+    def test_a_rename_after_its_rows_in_one_plan(self):
+        self.model().objects.create(slug="clear")
+        steps = [
+            migrations.AddField("Note", "sealed", EncryptedTextField(null=True)),
+            fill(sealed=F("slug")),
+            migrations.AlterField("Note", "sealed", EncryptedTextField()),
+            migrations.RemoveField("Note", "slug"),
+        ]
+        rename = migrations.RenameField("Note", "sealed", "slug")
+        self.refuse("context=('vault', 'note', 'sealed')", steps + [rename])
+        self.assertValue("clear", "slug")
+        context = migrations.AlterField("Note", "sealed", EncryptedTextField(context=("vault", "note", "sealed")))
+        self.migrate(steps + [context, rename])
+        self.assertValue("clear", "slug")
+
+    def test_a_rename_and_its_way_back(self):
+        self.migrate([migrations.RenameField("Note", "secret", "token")])
+        self.model().objects.create(token="s")
+        with self.assertRaisesMessage(FieldError, "context=('vault', 'note', 'token')"):
+            self.back()
+        self.assertValue("s", "token")
+        context = EncryptedTextField(null=True, context=("vault", "note", "token"))
+        self.migrate([migrations.AlterField("Note", "token", context), migrations.RenameModel("Note", "Memo")])
+        self.assertValue("s", "token", "Memo")
+        self.back("0004_step")
+        self.assertValue("s", "token")
+
+    def test_a_name_that_changes_in_case(self):
+        self.model().objects.create(secret="s")
+        self.migrate([RenameCase("Note", "NOTE")])
+        self.assertValue("s")
+
+    def test_what_is_faked_is_not_judged(self):
+        self.model().objects.create(secret="s")
+        self.migrate([migrations.RenameField("Note", "secret", "token")], fake=True)
+
+    def test_renames_of_the_state_or_the_database_alone(self):
+        self.model().objects.create(secret="s")
+        rename = migrations.RenameModel("Note", "Memo")
+        table = migrations.RunSQL("ALTER TABLE vault_note RENAME TO vault_memo")
+        added = migrations.AddField("Note", "token", EncryptedTextField(null=True))
+        column = migrations.RenameField("Note", "secret", "token")
+        for operation in (
+            separate(rename, database=[table]),
+            separate(separate(rename), database=[table]),
+            separate(migrations.RemoveField("Note", "secret"), added, database=[column]),
+            separate(alter(null=True, row="pk")),
+        ):
+            self.refuse("context=%r" % (NAME,), [operation])
+        self.assertValue("s")
+
+    def test_values_that_are_encrypted_anew_beside_the_state(self):
+        self.model().objects.create(secret="s")
+        sql = "UPDATE vault_note SET secret = tp_encrypt(tp_decrypt(secret, tp_context(%s)), tp_context(%s, id::text))"
+        name = "'vault', 'note', 'secret'"
+        self.migrate([separate(alter(null=True, row="pk"), database=[migrations.RunSQL(sql % (name, name))])])
+        self.assertValue("s")
+
+    def test_a_model_that_moves_from_another_app(self):
+        self.model().objects.create(secret="s")
+        self.refuse("context=", [separate(notes(EncryptedTextField(), "Memo", db_table="vault_note"))])
+        self.migrate([separate(notes(EncryptedTextField(context=NAME), "Memo", db_table="vault_note"))])
+        self.assertValue("s", model="Memo")
+
+    def test_a_context_that_changes(self):
+        self.model().objects.create(secret="s")
+        for field in (alter(null=True, context="c"), alter(null=True, row="pk"), alter(null=True, row="slug")):
+            self.refuse("context=%r, row=None" % (NAME,), [field])
+        self.model().objects.update(secret=None)
+        self.migrate([alter(null=True, row="pk")])
+        self.model().objects.update(secret="bound")
+        with self.assertRaisesMessage(FieldError, "row='pk'"):
+            self.back()
+        self.migrate([alter(null=True, row="id", context=NAME)])
+        self.assertValue("bound")
+
+    def test_a_row_field_that_is_renamed(self):
+        self.migrate([alter(null=True, row="slug")])
+        self.model().objects.create(secret="s")
+        self.migrate([migrations.RenameField("Note", "slug", "label"), alter(null=True, row="label")])
+        self.assertValue("s")
+        self.back("0004_step")
+        self.assertValue("s")
+
+    def test_a_clear_type(self):
+        self.model().objects.create(secret="s")
+        for field in (models.TextField(null=True), models.BinaryField(null=True)):
+            self.refuse("ciphertext", [migrations.AlterField("Note", "secret", field)])
+        self.assertValue("s")
+
+    def test_a_not_null_field_for_rows_that_are_there(self):
+        self.model().objects.create()
+        self.refuse("null=True", [migrations.AddField("Note", "more", EncryptedTextField(default="x"))])
+        self.migrate([migrations.AddField("Note", "more", EncryptedTextField(null=True))])
