@@ -14,4 +14,5 @@ class TrustpointConfig(AppConfig):
         checks.register(own_checks.check_databases, checks.Tags.database)
         pre_migrate.connect(migrating.refuse_losses, dispatch_uid="trustpoint_refuse_losses")
         post_migrate.connect(migrating.set_storage, dispatch_uid="trustpoint_set_storage")
+        migrating.prepare_schema_editor()
         logs.install()

@@ -5,6 +5,7 @@ from functools import partial
 
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections, migrations, router
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 from .fields import EncryptedField
 
@@ -84,6 +85,7 @@ def problems_of(operation, backwards, app_label, connection, before, after):
     else:
         for old, new in changes(operation, backwards, app_label, before, after):
             yield problem_of_context(old, new, connection)
+            yield problem_of_nulls(old, new, connection)
 
 
 def problems_of_state(operation, backwards, app_label, connection, before, after):
@@ -157,14 +159,26 @@ def same_row(old, new):
         return True  # it was renamed by the operation before, or will be by the next
 
 
+def problem_of_nulls(old, new, connection):
+    if not isinstance(new, EncryptedField) or new.null or not old.null or not old.model._meta.managed:
+        return None
+    if has_rows(old.model, connection, old.column, "IS NULL"):
+        return (
+            "%s is NULL in some rows, whose values must be encrypted one by one. Fill them with update() in a RunPython"
+            " before it becomes NOT NULL." % old
+        )
+    return None
+
+
 def problem_of_addition(model, operation, connection):
     field = operation.field
-    if not isinstance(field, EncryptedField) or field.null or not model._meta.managed:
+    if not isinstance(field, EncryptedField) or field.null and not field.has_default() or not model._meta.managed:
         return None
     if has_rows(model, connection):
         return (
-            "%s cannot be added NOT NULL to a table with rows, whose values must be encrypted one by one. Add it with"
-            " null=True, fill it with update() in a RunPython, then make it NOT NULL." % operation.name
+            "%s cannot be added %s to a table with rows, whose values must be encrypted one by one. Add it with null=True"
+            " alone, fill it with update() in a RunPython, then make it as it is to be."
+            % (operation.name, "with a default" if field.null else "NOT NULL")
         )
     return None
 
@@ -181,3 +195,24 @@ def has_rows(model, connection, column=None, condition=""):
             cursor.execute("SELECT EXISTS (SELECT FROM %s WHERE %s)" % (table, where))
             (exists,) = cursor.fetchone()
         return exists
+
+
+# ---- the schema editor
+
+
+def prepare_schema_editor():
+    """
+    A default would be the column's DEFAULT for a moment, as it is and not as the ciphertext that the column takes: the
+    schema editor sees none. And AlterField of Django 5 knows of no CHECK but those of Django's own types.
+    """
+    editor = BaseDatabaseSchemaEditor
+
+    def effective_default(self, field, django=editor.effective_default):
+        return None if isinstance(field, EncryptedField) else django(self, field)
+
+    def field_db_check(self, field, params, django=getattr(editor, "_field_db_check", None)):
+        return "tp_is_encrypted(__column__)" if isinstance(field, EncryptedField) else django(self, field, params)
+
+    editor.effective_default = effective_default
+    if hasattr(editor, "_field_db_check"):
+        editor._field_db_check = field_db_check

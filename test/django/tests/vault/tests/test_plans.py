@@ -8,13 +8,13 @@ import tempfile
 
 from django.core.exceptions import FieldError
 from django.core.management import call_command
-from django.db import connection, migrations, models
+from django.db import IntegrityError, connection, migrations, models
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import F
 from django.test import TransactionTestCase
 
-from django_trustpoint.fields import EncryptedTextField
+from django_trustpoint.fields import EncryptedBinaryField, EncryptedJSONField, EncryptedTextField
 
 from .base import ask
 
@@ -219,8 +219,37 @@ class PlanTest(TransactionTestCase):
         for field in (models.TextField(null=True), models.BinaryField(null=True)):
             self.refuse("ciphertext", [migrations.AlterField("Note", "secret", field)])
         self.assertValue("s")
+        self.migrate([fill(secret=None), migrations.AlterField("Note", "secret", models.TextField(null=True))])
+        self.assertValue(None)
 
-    def test_a_not_null_field_for_rows_that_are_there(self):
+    def test_a_clear_column_is_not_encrypted_by_its_type(self):
+        self.migrate([migrations.AddField("Note", "photo", models.BinaryField(null=True))])
+        encrypted = migrations.AlterField("Note", "photo", EncryptedBinaryField(null=True))
+        note = self.model().objects.create(photo=b"clear")
+        with self.assertRaises(IntegrityError):
+            self.migrate([encrypted])
+        note.delete()
+        self.migrate()
+        with self.assertRaises(IntegrityError):
+            ask("INSERT INTO vault_note (slug, photo) VALUES ('s', 'clear')")
+
+    # ---- defaults
+
+    def test_a_field_for_rows_that_are_there(self):
+        self.migrate([migrations.AddField("Note", "path", EncryptedTextField(default="C:\\new"))])
         self.model().objects.create()
-        self.refuse("null=True", [migrations.AddField("Note", "more", EncryptedTextField(default="x"))])
+        self.assertValue("C:\\new", "path")
+        nullable = EncryptedJSONField(default=dict, null=True)
+        for field in (EncryptedTextField(), EncryptedTextField(default="x"), nullable):
+            self.refuse("null=True", [migrations.AddField("Note", "more", field)])
         self.migrate([migrations.AddField("Note", "more", EncryptedTextField(null=True))])
+
+    def test_null_becomes_not_null(self):
+        self.model().objects.create()
+        step = alter(default="C:\\new")
+        self.refuse("NULL in some rows", [step])
+        self.migrate([fill(secret="x"), step])
+        self.assertValue("x")
+        self.model().objects.all().delete()
+        self.model().objects.create()
+        self.assertValue("C:\\new")
