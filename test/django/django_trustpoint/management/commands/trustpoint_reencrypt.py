@@ -6,7 +6,6 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
-from django_trustpoint.fields import EncryptedField
 from django_trustpoint.migrating import encrypted_fields
 from django_trustpoint.sql import context_sql
 
@@ -32,11 +31,21 @@ class Command(BaseCommand):
         self.bar = not options["no_progress"] and self.stdout.isatty()
         if connections[self.alias].in_atomic_block:
             raise CommandError("trustpoint_reencrypt commits its batches: it cannot run inside a transaction")
-        refused = sum(self.reencrypt(field, options["batch_size"]) for field in self.fields())
+        refused, failed = 0, []
+        # One column that fails leaves none of the others under the old key.
+        for field in self.fields():
+            job = self.reencrypt(field, options["batch_size"])
+            refused += job.refused
+            if job.error is not None:
+                failed.append(str(field))
+                self.stderr.write("%s: %s" % (field, str(job.error).strip()))
+        problems = []
         if refused:
-            raise CommandError(
-                "%d values could not be decrypted and were left as they are: see the messages above" % refused
-            )
+            problems.append("%d values could not be decrypted and were left as they are" % refused)
+        if failed:
+            problems.append("not done: %s" % ", ".join(failed))
+        if problems:
+            raise CommandError("%s: see the messages above" % "; ".join(problems))
 
     def fields(self):
         fields = []
@@ -57,12 +66,25 @@ class Command(BaseCommand):
             # A proxy has its fields in the table of another model.
             if model._meta.proxy or not router.allow_migrate_model(self.alias, model):
                 continue
+            # An unmanaged model may be a view of a table. One that is named is left to the server to refuse.
+            if not model_name and encrypted_fields(model) and self.is_view(model):
+                self.stdout.write("%s: no table, left out" % model._meta.label)
+                continue
             for field in encrypted_fields(model):
-                if isinstance(field, EncryptedField) and field_name in (None, field.name) and not rest:
+                if field_name in (None, field.name) and not rest:
                     yield field
 
+    def is_view(self, model):
+        connection = connections[self.alias]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(%s) AND relkind NOT IN ('r', 'p'))",
+                [connection.ops.quote_name(model._meta.db_table)],
+            )
+            return cursor.fetchone()[0]
+
     def reencrypt(self, field, batch_size):
-        """One column, in a connection of its own, so that this one can watch it, and stop it. Returns how many were refused."""
+        """One column, in a connection of its own, so that this one can watch it, and stop it. Returns the job."""
         job = Job(self.alias, field, batch_size)
         job.start()
         state = None
@@ -79,14 +101,14 @@ class Command(BaseCommand):
                 cursor.execute("SELECT pg_cancel_backend(%s)", [job.pid])
             job.join()
         state = job.result or self.progress(job) or state or (0, 0, 0, None)
-        self.stdout.write(("\r" if self.bar else "") + line(field, *state))
+        job.refused = state[2]
+        if job.error is None or any(state):
+            self.stdout.write(("\r" if self.bar else "") + line(field, *state))
         for message in job.messages:
             self.stderr.write(message)
         if job.interrupted:
             raise CommandError("interrupted; what is done is done: call it again to go on")
-        if job.error is not None:
-            raise CommandError("%s: %s" % (field, str(job.error).strip()))
-        return state[2]
+        return job
 
     def progress(self, job):
         return job.pid and progress(connections[self.alias], job)
@@ -100,6 +122,7 @@ class Job(threading.Thread):
         self.table, self.column = quote(field.model._meta.db_table), field.column
         self.context = context_sql(field.context_parts, field.row_field and quote(field.row_field.column))
         self.pid = self.error = self.result = None
+        self.refused = 0
         self.interrupted = False
         self.messages = Messages()
 
@@ -125,7 +148,7 @@ def progress(connection, job):
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT rows_done, rows_left, rows_refused, rows_per_second FROM tp_reencrypt_progress"
-            " WHERE pid = %s AND relation = CAST(%s AS regclass) AND attribute = %s",
+            " WHERE pid = %s AND relation = to_regclass(%s) AND attribute = %s",
             [job.pid, job.table, job.column],
         )
         return cursor.fetchone()

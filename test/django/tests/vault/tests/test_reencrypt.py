@@ -2,9 +2,12 @@
 
 import io
 
+from django.apps import apps
 from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.db import models, transaction
 from django.test import TransactionTestCase
+
+from django_trustpoint.fields import EncryptedTextField
 
 from ..models import Badge, Card, Device, Document
 from .base import ask
@@ -61,6 +64,38 @@ class ReencryptTest(TransactionTestCase):
         self.assertIn("1 values could not be decrypted", error)
         self.assertIn("ctid", errors)
         self.assertEqual(len(keys_in("vault_badge", "code")), 2)
+
+    def unmanaged(self, relation):
+        class Listed(models.Model):
+            code = EncryptedTextField(null=True, row="pk", context=("vault", "badge", "code"))
+
+            class Meta:
+                app_label, managed, db_table = "vault", False, relation
+
+        def forget():
+            del apps.all_models["vault"]["listed"]
+            apps.clear_cache()
+
+        self.addCleanup(forget)
+
+    def test_views_are_left_out(self):
+        self.unmanaged("vault_listed")
+        ask("CREATE VIEW vault_listed AS SELECT id, code FROM vault_badge")
+        self.addCleanup(ask, "DROP VIEW vault_listed")
+        output, errors, error = run()
+        self.assertIsNone(error, errors)
+        self.assertIn("vault.Listed: no table, left out", output)
+        self.assertEqual(keys_in("vault_badge", "code"), {self.new})
+        output, errors, error = run("vault.Listed")
+        self.assertIn("vault_listed is not a table", errors)
+        self.assertIn("not done: vault.Listed.code", error)
+
+    def test_what_comes_after_a_failure_is_done(self):
+        self.unmanaged("vault_missing")
+        output, errors, error = run("vault.Listed", "vault.Badge")
+        self.assertIn('"vault_missing" does not exist', errors)
+        self.assertIn("not done: vault.Listed.code", error)
+        self.assertEqual(keys_in("vault_badge", "code"), {self.new})
 
     def test_wrong_names(self):
         self.assertIn("no encrypted fields", run("vault.Device.name")[2])
