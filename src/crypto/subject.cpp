@@ -14,6 +14,7 @@ using base::Error;
 using base::ErrorCode;
 
 constexpr std::size_t kMaxParts = 32;
+constexpr std::size_t kMaxType = 64;  // OpenSSL's time for a dotted one grows with the square of its length
 constexpr std::size_t kMaxValue = 512;
 
 [[noreturn]] void ThrowBadSubject(const std::string& why) {
@@ -65,6 +66,7 @@ class Parser {
     if (equals == std::string_view::npos || equals == 0) ThrowBadSubject("a part has no \"TYPE=\"");
     std::string type(rest_.substr(0, equals));
     while (type.ends_with(' ')) type.pop_back();
+    if (type.size() > kMaxType) ThrowBadSubject("a type is too long");
     rest_.remove_prefix(equals + 1);
     SkipBlanks();
     return type;

@@ -165,6 +165,16 @@ TEST(Certificate, RefusesSubjectsThatAreNone) {
               ErrorCode::kInvalidArgument);
 }
 
+TEST(Certificate, RefusesATypeOfASubjectThatIsLong) {
+  const auto refused = [](std::size_t digits) {
+    return CodeOf([&] { SubjectDer("1.2." + std::string(digits, '9') + "=x"); }) ==
+           ErrorCode::kInvalidArgument;
+  };
+  EXPECT_FALSE(refused(60));
+  EXPECT_TRUE(refused(61));
+  EXPECT_TRUE(test::HoldsInTime([&] { return refused(1'000'000); }));
+}
+
 TEST(Certificate, RefusesAlternativeNamesThatAreNone) {
   for (const char* name : {"", "example.org", "DNS:", "DNS:a b", "DNS:-a", "DNS:a..b", "DNS:*", "DNS:a.*.b",
                            "IP:1.2.3", "IP:", "IP:1.2.3.4/24", "email:x", "email:@x", "URI:", "URI:x y:z",

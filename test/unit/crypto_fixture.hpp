@@ -7,6 +7,8 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <map>
 #include <memory>
@@ -65,6 +67,12 @@ inline std::string PrivatePem(EVP_PKEY* key, const char* passphrase = nullptr) {
   });
 }
 
+inline std::string PemOf(const char* name, base::Bytes der) {
+  return Written([&](BIO* bio) {
+    return PEM_write_bio(bio, name, "", der.data(), static_cast<long>(der.size())) > 0 ? 1 : 0;
+  });
+}
+
 // PKCS#1 or SEC 1, encrypted where there is a passphrase.
 inline std::string TraditionalPem(EVP_PKEY* key, const char* passphrase = nullptr) {
   return Written([&](BIO* bio) {
@@ -80,6 +88,23 @@ inline std::optional<base::ErrorCode> CodeOf(auto&& body) {
     return error.code();
   }
   return std::nullopt;
+}
+
+// Whether body(), which returns a bool, says yes in a process of its own, and within half a minute: what it
+// must do in no time may otherwise take hours, in which nothing would stop the test.
+inline bool HoldsInTime(auto&& body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(30);
+    bool holds = false;
+    try {
+      holds = body();
+    } catch (...) {
+    }
+    _exit(holds ? 0 : 1);
+  }
+  int status = -1;
+  return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 // A signature that OpenSSL makes, by the same names as ours.
