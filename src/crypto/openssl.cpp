@@ -57,18 +57,23 @@ bool IsOfType(const EVP_PKEY* key, std::string_view type) {
   return name != nullptr && name == type;
 }
 
-EVP_PKEY* ReadKey(const std::function<EVP_PKEY*(OSSL_LIB_CTX*)>& read) {
-  using Key = Owned<EVP_PKEY, EVP_PKEY_free>;
-  const auto good = [](const Key& key) { return EVP_PKEY_get0_provider(key.get()) != nullptr; };
-  Owned<OSSL_LIB_CTX, OSSL_LIB_CTX_free> fresh;  // outlives its key
-  Key key(read(Library()));
-  if (key == nullptr || good(key)) return key.release();
-  fresh.reset(OSSL_LIB_CTX_new());
+bool InNewLibraryToo(const std::function<bool(OSSL_LIB_CTX*)>& attempt) {
+  if (attempt(Library())) return true;
+  Owned<OSSL_LIB_CTX, OSSL_LIB_CTX_free> fresh(OSSL_LIB_CTX_new());
   if (fresh == nullptr) ThrowOpenSsl("could not create an OpenSSL library context");
-  key.reset(read(fresh.get()));
-  if (key == nullptr || !good(key)) return nullptr;
+  if (!attempt(fresh.get())) return false;
   library = fresh.release();  // the old one is left to what was fetched from it before
-  return key.release();
+  return true;
+}
+
+Key ReadKey(const std::function<EVP_PKEY*(OSSL_LIB_CTX*)>& read) {
+  Key key;
+  InNewLibraryToo([&](OSSL_LIB_CTX* from) {
+    key.reset(read(from));
+    if (key != nullptr && EVP_PKEY_get0_provider(key.get()) == nullptr) key.reset();
+    return key != nullptr;
+  });
+  return key;
 }
 
 }  // namespace trustpoint::crypto

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <openssl/err.h>
-#include <openssl/types.h>
+#include <openssl/evp.h>
 
 #include <functional>
 #include <memory>
@@ -64,9 +64,15 @@ void ThrowIfOutOfMemory();
 
 // Whether a key is of the type "RSA" or "EC". EVP_PKEY_is_a needs memory, and says no without it.
 bool IsOfType(const EVP_PKEY* key, std::string_view type);
-// What read(library context) reads, or nullptr; in a new library context when ours, loaded in part, took to
-// older code of OpenSSL, whose keys do not give their numbers. A key that no provider holds in a new one
-// either is bad.
-EVP_PKEY* ReadKey(const std::function<EVP_PKEY*(OSSL_LIB_CTX*)>& read);
+// Whether attempt(library context) says yes; when it says no of ours, it is asked once more of a new one,
+// which is ours from then on if it says yes: without memory OpenSSL may have loaded the old one in part, for
+// good, and then refuses what is right. What the attempt took from a context of which it says no must be
+// gone.
+bool InNewLibraryToo(const std::function<bool(OSSL_LIB_CTX*)>& attempt);
+
+using Key = Owned<EVP_PKEY, EVP_PKEY_free>;
+// What read(library context) reads in one of the two, or nullptr. A key that no provider holds is none: then
+// the library took to older code of OpenSSL, whose keys do not give their numbers.
+Key ReadKey(const std::function<EVP_PKEY*(OSSL_LIB_CTX*)>& read);
 
 }  // namespace trustpoint::crypto

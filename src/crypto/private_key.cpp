@@ -19,7 +19,6 @@ namespace {
 using base::Error;
 using base::ErrorCode;
 using base::Secret;
-using Key = Owned<EVP_PKEY, EVP_PKEY_free>;
 using Number = Owned<BIGNUM, BN_clear_free>;
 
 constexpr std::size_t kMaxPemSize = 64 * 1024;
@@ -48,11 +47,11 @@ Key ReadPem(std::string_view pem, std::optional<base::Bytes> bytes) {
   if (pem.size() > kMaxPemSize) ThrowNoKey("the text is too long for a private key in PEM");
   if (bytes) CheckPasswordCost(pem);
   Passphrase passphrase{bytes};
-  Key key(ReadKey([&](OSSL_LIB_CTX* library) {
+  Key key = ReadKey([&](OSSL_LIB_CTX* library) {
     const Owned<BIO, BIO_free_all> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
     if (bio == nullptr) ThrowOpenSsl("could not read PEM");
     return PEM_read_bio_PrivateKey_ex(bio.get(), nullptr, GivePassphrase, &passphrase, library, nullptr);
-  }));
+  });
   if (key != nullptr) return key;
   if (!passphrase.asked)
     ThrowNoKey(

@@ -59,15 +59,20 @@ Context ContextFor(const EVP_PKEY* key) {
 }
 
 // The key of these parameters.
-EVP_PKEY* FromParameters(const char* type, OSSL_PARAM_BLD* builder) {
+Key FromParameters(const char* type, OSSL_PARAM_BLD* builder) {
   const Owned<OSSL_PARAM, OSSL_PARAM_free> parameters(OSSL_PARAM_BLD_to_param(builder));
-  const Context context(EVP_PKEY_CTX_new_from_name(Library(), type, nullptr));
-  EVP_PKEY* key = nullptr;
-  if (parameters == nullptr || context == nullptr || EVP_PKEY_fromdata_init(context.get()) != 1)
-    ThrowNotOffered("could not build a public key");
-  if (EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, parameters.get()) != 1)
-    ThrowBadKey("the numbers are no public key");
-  return key;
+  if (parameters == nullptr) ThrowOpenSsl("could not build a public key");
+  bool begun = false;
+  Key made = ReadKey([&](OSSL_LIB_CTX* library) {
+    const Context context(EVP_PKEY_CTX_new_from_name(library, type, nullptr));
+    EVP_PKEY* key = nullptr;
+    begun = context != nullptr && EVP_PKEY_fromdata_init(context.get()) == 1;
+    if (begun) EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, parameters.get());
+    return key;
+  });
+  if (!begun) ThrowOpenSsl("could not build a public key");
+  if (made == nullptr) ThrowBadKey("the numbers are no public key");
+  return made;
 }
 
 bool SetScheme(EVP_PKEY_CTX* context, SignatureAlgorithm algorithm) {
@@ -132,24 +137,24 @@ bool SetRsaPadding(EVP_PKEY_CTX* context, RsaPadding padding, base::Bytes label)
 PublicKey PublicKey::FromPem(std::string_view pem) {
   const CleanErrors errors;
   if (pem.size() > 64 * 1024) ThrowBadKey("the text is no public key in PEM");
-  EVP_PKEY* const key = ReadKey([&](OSSL_LIB_CTX* library) {
+  Key key = ReadKey([&](OSSL_LIB_CTX* library) {
     const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
     if (bio == nullptr) ThrowOpenSsl("could not read PEM");
     return PEM_read_bio_PUBKEY_ex(bio.get(), nullptr, nullptr, nullptr, library, nullptr);
   });
   if (key == nullptr) ThrowBadKey("the text is no public key in PEM");
-  return PublicKey(key);
+  return PublicKey(key.release());
 }
 
 PublicKey PublicKey::FromDer(base::Bytes der) {
   const CleanErrors errors;
   const std::uint8_t* end = nullptr;
-  EVP_PKEY* const key = ReadKey([&](OSSL_LIB_CTX* library) {
+  Key key = ReadKey([&](OSSL_LIB_CTX* library) {
     end = der.data();
     return d2i_PUBKEY_ex(nullptr, &end, static_cast<long>(der.size()), library, nullptr);
   });
   if (key == nullptr) ThrowBadKey("the bytes are no public key in DER");
-  PublicKey made(key);
+  PublicKey made(key.release());
   if (end != der.data() + der.size()) ThrowBadKey("the bytes are no public key in DER");
   return made;
 }
@@ -163,7 +168,7 @@ PublicKey PublicKey::FromRsa(base::Bytes modulus, base::Bytes exponent) {
       OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, n.get()) != 1 ||
       OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, e.get()) != 1)
     ThrowOpenSsl("could not build a public key");
-  return PublicKey(FromParameters("RSA", builder.get()));
+  return PublicKey(FromParameters("RSA", builder.get()).release());
 }
 
 PublicKey PublicKey::FromEc(Curve curve, base::Bytes point) {
@@ -183,7 +188,7 @@ PublicKey PublicKey::FromEc(Curve curve, base::Bytes point) {
       OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size()) !=
           1)
     ThrowOpenSsl("could not build a public key");
-  return PublicKey(FromParameters("EC", builder.get()));
+  return PublicKey(FromParameters("EC", builder.get()).release());
 }
 
 std::vector<std::uint8_t> PublicKey::Der() const {

@@ -1,0 +1,94 @@
+// What becomes of keys when OpenSSL gets no memory: each time in a process of its own, as OpenSSL keeps what
+// it has loaded until the end.
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "crypto/private_key.hpp"
+#include "unit/crypto_fixture.hpp"
+
+namespace trustpoint::crypto {
+namespace {
+
+using base::ErrorCode;
+
+constexpr const char* kPassphrase = "correct horse";
+
+// How many allocations succeed before one fails, or all do; below zero: none fails.
+long left = -1;
+bool for_good = false;
+
+bool Fails() {
+  if (left < 0) return false;
+  if (left == 0 && for_good) return true;
+  return left-- == 0;
+}
+
+void* Allocate(std::size_t size, const char*, int) { return Fails() ? nullptr : std::malloc(size); }
+void* Reallocate(void* old, std::size_t size, const char*, int) {
+  return Fails() ? nullptr : std::realloc(old, size);
+}
+void Release(void* old, const char*, int) { std::free(old); }
+
+// OpenSSL takes them before it first allocates anything, so this is done before main().
+const bool installed = CRYPTO_set_mem_functions(Allocate, Reallocate, Release) == 1;
+
+// What came of it, in a word where it is expected here.
+std::string Outcome(auto&& use) {
+  try {
+    use();
+    return "done";
+  } catch (const base::Error& error) {
+    return error.code() == ErrorCode::kOutOfMemory ? "no memory" : error.what();
+  } catch (const std::bad_alloc&) {
+    return "no memory";
+  }
+}
+
+// How many allocations a first use takes.
+long AllocationsOf(auto&& use) {
+  constexpr long kEnough = 1'000'000;
+  int ends[2];
+  long count = 0;
+  EXPECT_EQ(pipe(ends), 0);
+  EXPECT_TRUE(test::HoldsInTime([&] {
+    left = kEnough;
+    if (Outcome(use) != "done") return false;
+    count = kEnough - left;
+    return write(ends[1], &count, sizeof count) == sizeof count;
+  }));
+  EXPECT_EQ(read(ends[0], &count, sizeof count), static_cast<ssize_t>(sizeof count));
+  close(ends[0]);
+  close(ends[1]);
+  return count;
+}
+
+// One allocation of a first use fails, of all of them about so many in turn. Whatever that says, the second
+// use is right.
+void ExpectRightAfterOneFailure(long points, auto&& use) {
+  ASSERT_TRUE(installed);
+  const long all = AllocationsOf(use);
+  for (long nth = 0; nth < all; nth += std::max(1L, all / points))
+    EXPECT_TRUE(test::HoldsInTime([&] {
+      left = nth;
+      (void)Outcome(use);
+      left = -1;
+      return Outcome(use) == "done";
+    })) << nth
+        << " of " << all;
+}
+
+TEST(NoMemoryDeathTest, OnceLeavesKeysOfNumbersUsable) {
+  std::vector<std::uint8_t> point(65);
+  std::size_t size = 0;
+  ASSERT_EQ(EVP_PKEY_get_octet_string_param(test::EcKey(Curve::kP256), OSSL_PKEY_PARAM_PUB_KEY, point.data(),
+                                            point.size(), &size),
+            1);
+  // All of them: with OpenSSL 3.5 it was a single one of 1735.
+  ExpectRightAfterOneFailure(10'000, [&] { PublicKey::FromEc(Curve::kP256, point); });
+}
+
+}  // namespace
+}  // namespace trustpoint::crypto
