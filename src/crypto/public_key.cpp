@@ -1,26 +1,26 @@
 #include "crypto/public_key.hpp"
 
-#include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
-#include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
 #include <cstring>
 
 #include "base/error.hpp"
+#include "crypto/decode_key.hpp"
 #include "crypto/openssl.hpp"
+#include "crypto/pem.hpp"
 
 namespace trustpoint::crypto {
 namespace {
 
 using base::Error;
 using base::ErrorCode;
-using Bio = Owned<BIO, BIO_free_all>;
 using Context = Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
 
+constexpr std::string_view kNoPem = "the text is no public key in PEM";
 constexpr const char* kGroupNames[] = {"prime256v1", "secp384r1", "secp521r1", "secp256k1"};
 
 [[noreturn]] void ThrowBadKey(std::string_view why) {
@@ -56,6 +56,13 @@ Context ContextFor(const EVP_PKEY* key) {
   Context context(EVP_PKEY_CTX_new_from_pkey(Library(), const_cast<EVP_PKEY*>(key), nullptr));
   if (context == nullptr) ThrowNotOffered("could not use a public key");
   return context;
+}
+
+EVP_PKEY* ReadWhole(base::Bytes der, std::string_view why_none) {
+  DecodedKey decoded = DecodeKey(der, KeyForm::kPublic);
+  if (decoded.other_type) ThrowBadKey("the key is neither RSA nor EC");
+  if (decoded.key == nullptr || decoded.size != der.size()) ThrowBadKey(why_none);
+  return decoded.key.release();
 }
 
 // The key of these parameters.
@@ -136,27 +143,16 @@ bool SetRsaPadding(EVP_PKEY_CTX* context, RsaPadding padding, base::Bytes label)
 
 PublicKey PublicKey::FromPem(std::string_view pem) {
   const CleanErrors errors;
-  if (pem.size() > 64 * 1024) ThrowBadKey("the text is no public key in PEM");
-  Key key = ReadKey([&](OSSL_LIB_CTX* library) {
-    const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-    if (bio == nullptr) ThrowOpenSsl("could not read PEM");
-    return PEM_read_bio_PUBKEY_ex(bio.get(), nullptr, nullptr, nullptr, library, nullptr);
-  });
-  if (key == nullptr) ThrowBadKey("the text is no public key in PEM");
-  return PublicKey(key.release());
+  if (pem.size() > kMaxPemSize) ThrowBadKey(kNoPem);
+  const std::optional<PemBlock> block = FindPem(pem, "PUBLIC KEY");
+  // PKCS#1's are named "RSA PUBLIC KEY". A header says that the block is encrypted, which no public key is.
+  if (!block || block->name != "PUBLIC KEY" || !block->header.empty()) ThrowBadKey(kNoPem);
+  return PublicKey(ReadWhole(block->der.view(), kNoPem));
 }
 
 PublicKey PublicKey::FromDer(base::Bytes der) {
   const CleanErrors errors;
-  const std::uint8_t* end = nullptr;
-  Key key = ReadKey([&](OSSL_LIB_CTX* library) {
-    end = der.data();
-    return d2i_PUBKEY_ex(nullptr, &end, static_cast<long>(der.size()), library, nullptr);
-  });
-  if (key == nullptr) ThrowBadKey("the bytes are no public key in DER");
-  PublicKey made(key.release());
-  if (end != der.data() + der.size()) ThrowBadKey("the bytes are no public key in DER");
-  return made;
+  return PublicKey(ReadWhole(der, "the bytes are no public key in DER"));
 }
 
 PublicKey PublicKey::FromRsa(base::Bytes modulus, base::Bytes exponent) {
