@@ -2,7 +2,6 @@
 
 #include <openssl/asn1t.h>
 #include <openssl/objects.h>
-#include <openssl/pem.h>
 #include <openssl/x509.h>
 
 #include <cstdint>
@@ -12,8 +11,6 @@
 
 namespace trustpoint::crypto {
 namespace {
-
-using Encrypted = Owned<X509_SIG, X509_SIG_free>;
 
 // The parameters of an algorithm; nullptr: it has none of this kind.
 template <class T>
@@ -61,36 +58,13 @@ bool Cheap(const X509_ALGOR* algorithm) {
   return scrypt ? CheapScrypt(parameters->keyfunc) : CheapPbkdf2(parameters->keyfunc);
 }
 
-bool CheapBlock(const std::uint8_t* der, long size) {
-  const Encrypted encrypted(d2i_X509_SIG(nullptr, &der, size));
-  if (encrypted == nullptr) return true;
-  const X509_ALGOR* algorithm = nullptr;
-  X509_SIG_get0(encrypted.get(), &algorithm, nullptr);
-  return Cheap(algorithm);
-}
-
 }  // namespace
 
-void CheckPasswordCost(std::string_view pem) {
-  const CleanErrors errors;
-  const Owned<BIO, BIO_free_all> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  if (bio == nullptr) ThrowOpenSsl("could not read PEM");
-  // Whatever a block is called, and also after one that is none: OpenSSL looks for a key in all of them.
-  while (BIO_pending(bio.get()) > 0) {
-    char* name = nullptr;
-    char* header = nullptr;
-    std::uint8_t* der = nullptr;
-    long size = 0;
-    if (PEM_read_bio(bio.get(), &name, &header, &der, &size) != 1) continue;
-    const bool cheap = CheapBlock(der, size);
-    OPENSSL_free(name);
-    OPENSSL_free(header);
-    OPENSSL_clear_free(der, static_cast<std::size_t>(size));
-    if (!cheap)
-      throw base::Error(base::ErrorCode::kInvalidArgument,
-                        "the private key wants its passphrase hashed for too long", {},
-                        "Encrypt it anew with at most 2 million iterations: 'openssl pkcs8 -topk8'.");
-  }
+void CheckPasswordCost(const X509_ALGOR* algorithm) {
+  if (Cheap(algorithm)) return;
+  throw base::Error(base::ErrorCode::kInvalidArgument,
+                    "the private key wants its passphrase hashed for too long", {},
+                    "Encrypt it anew with at most 2 million iterations: 'openssl pkcs8 -topk8'.");
 }
 
 }  // namespace trustpoint::crypto

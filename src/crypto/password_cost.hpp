@@ -2,7 +2,7 @@
 // of it may ask for hours, in which nothing can cancel the query. Included by src/crypto/*.cpp alone.
 #pragma once
 
-#include <string_view>
+#include <openssl/types.h>
 
 namespace trustpoint::crypto {
 
@@ -11,7 +11,7 @@ inline constexpr unsigned long kMaxIterations = 2'000'000;
 // N r p of scrypt: the same. OpenSSL bounds its memory.
 inline constexpr unsigned long kMaxScryptCost = 1UL << 22;
 
-// Throws kInvalidArgument when something in the PEM asks for more.
-void CheckPasswordCost(std::string_view pem);
+// Throws kInvalidArgument when the algorithm of an EncryptedPrivateKeyInfo asks for more.
+void CheckPasswordCost(const X509_ALGOR* algorithm);
 
 }  // namespace trustpoint::crypto

@@ -1,17 +1,18 @@
 #include "crypto/private_key.hpp"
 
-#include <openssl/bio.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/error.hpp"
+#include "crypto/decode_key.hpp"
 #include "crypto/openssl.hpp"
-#include "crypto/password_cost.hpp"
+#include "crypto/pem.hpp"
+#include "crypto/pem_encryption.hpp"
 
 namespace trustpoint::crypto {
 namespace {
@@ -21,7 +22,6 @@ using base::ErrorCode;
 using base::Secret;
 using Number = Owned<BIGNUM, BN_clear_free>;
 
-constexpr std::size_t kMaxPemSize = 64 * 1024;
 constexpr unsigned kUnevenBits = 64;  // by which a prime may be longer than half the modulus
 
 [[noreturn]] void ThrowNoKey(std::string_view why, std::string_view hint = {}) {
@@ -29,35 +29,41 @@ constexpr unsigned kUnevenBits = 64;  // by which a prime may be longer than hal
   throw Error(ErrorCode::kInvalidArgument, why, {}, hint);
 }
 
-// What OpenSSL asks for when the PEM is encrypted.
-struct Passphrase {
-  std::optional<base::Bytes> bytes;
-  bool asked = false;
-};
-
-int GivePassphrase(char* out, int room, int, void* argument) {
-  auto* passphrase = static_cast<Passphrase*>(argument);
-  passphrase->asked = true;
-  if (!passphrase->bytes || passphrase->bytes->size() > static_cast<std::size_t>(room)) return -1;
-  base::Copy({reinterpret_cast<std::uint8_t*>(out), static_cast<std::size_t>(room)}, *passphrase->bytes);
-  return static_cast<int>(passphrase->bytes->size());
+[[noreturn]] void ThrowNothing() {
+  ThrowNoKey(
+      "the text holds no private key in PEM",
+      "PKCS#1, SEC 1 and PKCS#8 are read, each also encrypted: -----BEGIN PRIVATE KEY----- and the like.");
 }
 
-Key ReadPem(std::string_view pem, std::optional<base::Bytes> bytes) {
+struct Kind {
+  std::string_view name;
+  KeyForm form;
+  bool header;  // may have one, which encrypts it: OpenSSL itself takes it with any kind, also around PKCS#8
+};
+constexpr Kind kKinds[] = {{"PRIVATE KEY", KeyForm::kPkcs8, false},
+                           {kEncryptedPkcs8, KeyForm::kPkcs8, false},
+                           {"RSA PRIVATE KEY", KeyForm::kPkcs1, true},
+                           {"EC PRIVATE KEY", KeyForm::kSec1, true}};
+
+const Kind& KindOf(const PemBlock& block) {
+  const auto* const kind = std::ranges::find(kKinds, block.name, &Kind::name);
+  if (kind == std::end(kKinds) || (!kind->header && !block.header.empty())) ThrowNothing();
+  return *kind;
+}
+
+// Layer by layer, each judged before OpenSSL takes it off.
+Key ReadPem(std::string_view pem, std::optional<base::Bytes> passphrase) {
   if (pem.size() > kMaxPemSize) ThrowNoKey("the text is too long for a private key in PEM");
-  if (bytes) CheckPasswordCost(pem);
-  Passphrase passphrase{bytes};
-  Key key = ReadKey([&](OSSL_LIB_CTX* library) {
-    const Owned<BIO, BIO_free_all> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-    if (bio == nullptr) ThrowOpenSsl("could not read PEM");
-    return PEM_read_bio_PrivateKey_ex(bio.get(), nullptr, GivePassphrase, &passphrase, library, nullptr);
-  });
-  if (key != nullptr) return key;
-  if (!passphrase.asked)
-    ThrowNoKey(
-        "the text holds no private key in PEM",
-        "PKCS#1, SEC 1 and PKCS#8 are read, each also encrypted: -----BEGIN PRIVATE KEY----- and the like.");
-  if (!bytes) ThrowNoKey("the private key is encrypted", "Give its passphrase.");
+  std::optional<PemBlock> block = FindPem(pem, "PRIVATE KEY");
+  if (!block) ThrowNothing();
+  const Kind& kind = KindOf(*block);
+  const bool encrypted = IsEncrypted(*block);
+  if (encrypted && !passphrase) ThrowNoKey("the private key is encrypted", "Give its passphrase.");
+  DecodedKey decoded;
+  if (!encrypted || Decrypt(&*block, *passphrase)) decoded = DecodeKey(block->der.view(), kind.form);
+  if (decoded.other_type) ThrowNoKey("the private key is neither RSA nor EC");
+  if (decoded.key != nullptr) return std::move(decoded.key);
+  if (!encrypted) ThrowNothing();
   ThrowNoKey("the private key does not decrypt: the passphrase is wrong or the text damaged");
 }
 

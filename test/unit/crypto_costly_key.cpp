@@ -3,6 +3,8 @@
 #include <openssl/param_build.h>
 #include <openssl/x509.h>
 
+#include <cstring>
+
 #include "crypto/private_key.hpp"
 #include "unit/crypto_fixture.hpp"
 
@@ -29,8 +31,9 @@ std::string MessageOf(const std::string& pem) {
   return message;
 }
 
-// An encrypted key whose parameters are these: nothing was derived to make it.
-std::string Encrypted(X509_ALGOR* parameters) {
+// An encrypted key whose parameters are these: nothing was derived to make it. With another name it is
+// encrypted once more, as PKCS#1 and SEC 1 are.
+std::string Encrypted(X509_ALGOR* parameters, const char* name = nullptr) {
   EXPECT_NE(parameters, nullptr);
   X509_SIG* encrypted = X509_SIG_new();
   X509_ALGOR* algorithm = nullptr;
@@ -39,7 +42,12 @@ std::string Encrypted(X509_ALGOR* parameters) {
   X509_ALGOR_copy(algorithm, parameters);
   X509_ALGOR_free(parameters);
   ASN1_OCTET_STRING_set(bytes, reinterpret_cast<const unsigned char*>("0123456789abcdef"), 16);
-  const std::string pem = Written([&](BIO* bio) { return PEM_write_bio_PKCS8(bio, encrypted); });
+  const std::string pem = Written([&](BIO* bio) {
+    if (name == nullptr) return PEM_write_bio_PKCS8(bio, encrypted);
+    return PEM_ASN1_write_bio(reinterpret_cast<i2d_of_void*>(i2d_X509_SIG), name, bio, encrypted,
+                              EVP_aes_256_cbc(), reinterpret_cast<const unsigned char*>(kPassphrase),
+                              static_cast<int>(std::strlen(kPassphrase)), nullptr, nullptr);
+  });
   X509_SIG_free(encrypted);
   return pem;
 }
@@ -76,6 +84,12 @@ TEST(CostlyKey, WhosePassphraseIsHashedForHoursIsRefused) {
   EXPECT_EQ(MessageOf(Encrypted(Before(1000))), wrong);
   EXPECT_EQ(MessageOf(Encrypted(Scrypt(100'000))), costly);
   EXPECT_EQ(MessageOf(Encrypted(Scrypt(2))), wrong);
+}
+
+TEST(CostlyKey, IsNotReadWithinAnotherEncryption) {
+  for (const char* name : {"ENCRYPTED PRIVATE KEY", "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"})
+    EXPECT_TRUE(test::HoldsInTime([&] { return MessageOf(Encrypted(Pbkdf2(0x7FFFFFFF), name)) != "read"; }))
+        << name;
 }
 
 TEST(CostlyKey, IsFoundBehindWhatIsNone) {
@@ -138,6 +152,45 @@ TEST(CostlyKey, OfNumbersWithoutMeasureIsRefused) {
   ExpectRefused(OSSL_PKEY_PARAM_RSA_D, 44497, apart);
   ExpectRefused(OSSL_PKEY_PARAM_RSA_E, 44497, apart);
   ExpectRefused(OSSL_PKEY_PARAM_RSA_N, 44497, "an RSA key of 44497 bits is not taken in");
+}
+
+std::string Tlv(char tag, const std::string& value) {
+  const std::size_t size = value.size();
+  return std::string{tag, '\x82', static_cast<char>(size >> 8), static_cast<char>(size)} + value;
+}
+
+std::string Integer(std::size_t size) { return Tlv('\2', '\0' + std::string(size, '\xFF')); }
+
+const std::string kDsa = "\x06\x07\x2a\x86\x48\xce\x38\x04\x01";
+const std::string kRsa = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
+const std::string kEcOnP256 = "\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
+
+std::string Pkcs8(const std::string& algorithm, const std::string& key) {
+  return Tlv('\x30', Integer(0) + Tlv('\x30', algorithm) + Tlv('\4', key));
+}
+
+// OpenSSL calculates the public number of DSA while it reads the key.
+TEST(CostlyKey, OfDsaIsNotReadAtAll) {
+  const std::string huge =
+      Pkcs8(kDsa + Tlv('\x30', Integer(12'000) + Integer(32) + Integer(12'000)), Integer(12'000));
+  const std::string other = "the private key is neither RSA nor EC";
+  EXPECT_TRUE(
+      test::HoldsInTime([&] { return MessageOf(test::PemOf("PRIVATE KEY", base::AsBytes(huge))) == other; }));
+  // Nor under another name.
+  for (const char* name : {"RSA PRIVATE KEY", "EC PRIVATE KEY", "DSA PRIVATE KEY"})
+    EXPECT_TRUE(test::HoldsInTime([&] {
+      return MessageOf(test::PemOf(name, base::AsBytes(huge))) != "read";
+    })) << name;
+}
+
+TEST(CostlyKey, OfNumbersThatFillTheTextIsRefused) {
+  std::string numbers = Integer(0);
+  for (int i = 0; i < 8; ++i) numbers += Integer(5'000);
+  for (const std::string& key :
+       {Pkcs8(kRsa, Tlv('\x30', numbers)),
+        Pkcs8(kEcOnP256, Tlv('\x30', std::string("\2\1\1") + Tlv('\4', std::string(40'000, '\xFF'))))})
+    EXPECT_TRUE(test::HoldsInTime(
+        [&] { return MessageOf(test::PemOf("PRIVATE KEY", base::AsBytes(key))) != "read"; }));
 }
 
 }  // namespace

@@ -90,5 +90,28 @@ TEST(NoMemoryDeathTest, OnceLeavesKeysOfNumbersUsable) {
   ExpectRightAfterOneFailure(10'000, [&] { PublicKey::FromEc(Curve::kP256, point); });
 }
 
+TEST(NoMemoryDeathTest, OnceLeavesPublicKeysUsable) {
+  const std::string pem = test::PublicPem(test::EcKey(Curve::kP256));
+  ExpectRightAfterOneFailure(100, [&] { PublicKey::FromPem(pem); });
+}
+
+TEST(NoMemoryDeathTest, OnceLeavesEncryptedKeysUsable) {
+  const std::string pem = test::PrivatePem(test::EcKey(Curve::kP256), kPassphrase);
+  ExpectRightAfterOneFailure(100, [&] { ReadPrivateKey(pem, base::AsBytes(kPassphrase)); });
+}
+
+TEST(NoMemoryDeathTest, ForGoodIsToldAtOnce) {
+  ASSERT_TRUE(installed);
+  const std::string pem = test::PrivatePem(test::EcKey(Curve::kP256), kPassphrase);
+  for (long nth = 0; nth < 12; ++nth)
+    EXPECT_TRUE(test::HoldsInTime([&] {
+      left = nth;
+      for_good = true;
+      const std::string outcome = Outcome([&] { ReadPrivateKey(pem, base::AsBytes(kPassphrase)); });
+      left = -1;
+      return outcome == "no memory";
+    })) << nth;
+}
+
 }  // namespace
 }  // namespace trustpoint::crypto

@@ -1,0 +1,66 @@
+#include "crypto/pem_encryption.hpp"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+#include <openssl/x509.h>
+
+#include "crypto/openssl.hpp"
+#include "crypto/password_cost.hpp"
+
+namespace trustpoint::crypto {
+namespace {
+
+int GivePassphrase(char* out, int room, int, void* argument) {
+  const auto& passphrase = *static_cast<const base::Bytes*>(argument);
+  if (passphrase.size() > static_cast<std::size_t>(room)) return -1;
+  base::Copy({reinterpret_cast<std::uint8_t*>(out), static_cast<std::size_t>(room)}, passphrase);
+  return static_cast<int>(passphrase.size());
+}
+
+// The encryption of PKCS#1 and SEC 1, by the header. The key is one MD5 of the passphrase, whatever it says.
+bool DecryptByHeader(PemBlock* block, base::Bytes passphrase) {
+  EVP_CIPHER_INFO cipher;
+  const base::MutableBytes der = block->der.bytes();
+  long size = static_cast<long>(der.size());
+  if (PEM_get_EVP_CIPHER_INFO(block->header.data(), &cipher) != 1 ||
+      PEM_do_header(&cipher, der.data(), &size, GivePassphrase, &passphrase) != 1)
+    return false;
+  block->der.Shorten(static_cast<std::size_t>(size));
+  return true;
+}
+
+bool DecryptPkcs8(PemBlock* block, base::Bytes passphrase) {
+  const std::uint8_t* at = block->der.view().data();
+  const Owned<X509_SIG, X509_SIG_free> encrypted(
+      d2i_X509_SIG(nullptr, &at, static_cast<long>(block->der.view().size())));
+  if (encrypted == nullptr) return false;
+  const X509_ALGOR* algorithm = nullptr;
+  const ASN1_OCTET_STRING* bytes = nullptr;
+  X509_SIG_get0(encrypted.get(), &algorithm, &bytes);
+  CheckPasswordCost(algorithm);
+  std::uint8_t* decrypted = nullptr;
+  int size = 0;
+  InNewLibraryToo([&](OSSL_LIB_CTX* library) {
+    if (PKCS12_pbe_crypt_ex(algorithm, reinterpret_cast<const char*>(passphrase.data()),
+                            static_cast<int>(passphrase.size()), ASN1_STRING_get0_data(bytes),
+                            ASN1_STRING_length(bytes), &decrypted, &size, 0, library, nullptr) != nullptr)
+      return true;
+    // A wrong passphrase shows at the end, and is not hashed a second time.
+    return ERR_GET_REASON(ERR_peek_last_error()) == PKCS12_R_PKCS12_CIPHERFINAL_ERROR;
+  });
+  if (decrypted == nullptr) return false;
+  block->der = Der(decrypted, static_cast<std::size_t>(size));
+  return true;
+}
+
+}  // namespace
+
+bool IsEncrypted(const PemBlock& block) { return block.name == kEncryptedPkcs8 || !block.header.empty(); }
+
+bool Decrypt(PemBlock* block, base::Bytes passphrase) {
+  return block->name == kEncryptedPkcs8 ? DecryptPkcs8(block, passphrase)
+                                        : DecryptByHeader(block, passphrase);
+}
+
+}  // namespace trustpoint::crypto
