@@ -19,6 +19,8 @@ SELECT state, user_type FROM tp_hsm_session();
 SELECT refusal($$SELECT tp_sign('no such key', 'x')$$);
 SELECT tp_sign('no such key', 'x');
 SELECT state FROM tp_hsm_session();
+SELECT refusal($$SELECT tp_hsm_init_token('x', 999999)$$);
+SELECT state FROM tp_hsm_session();
 SELECT tp_hsm_logout();
 SELECT state, user_type FROM tp_hsm_session();
 -- Logged out inside a transaction: what it made is undone all the same, by the next that changes keys.

@@ -72,6 +72,10 @@ bool internal::TryUntilDone(pkcs11::Level level, Gate gate, Call call, void* bod
     return done;
   };
 
+  // What fails is no reason to give up a session that is to stay: the connection drops what is broken.
+  const auto leave = [&] {
+    if (!backend.keep_session && !backend.hold_session) connection.Release();
+  };
   bool starting = false;
   for (;;) {
     if (starting ? start() : work()) {
@@ -82,11 +86,11 @@ bool internal::TryUntilDone(pkcs11::Level level, Gate gate, Call call, void* bod
     } else if (failure->code == ErrorCode::kBusy) {
       Pause(failure->wait_ms);
     } else {
-      if (!backend.hold_session) connection.Release();
+      leave();
       return false;
     }
   }
-  if (!backend.keep_session && !backend.hold_session) connection.Release();
+  leave();
   return true;
 }
 
