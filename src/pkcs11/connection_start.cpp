@@ -89,6 +89,8 @@ void Connection::Login() {
     if (!fresh_ && pin_file_ != pin.file) {
       InitializeModule();
       OpenToken();
+      CheckPinFlags(token_);  // once more: that other one may have used up the tries too
+      CheckPinLength(token_, pin, kPinSetting);
     }
     SendPin(pin);
     pin_file_ = pin.file;

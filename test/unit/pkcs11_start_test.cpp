@@ -174,6 +174,29 @@ TEST_F(StartTest, DoesNotLogInAtTheLastTryOrBehindALock) {
   EXPECT_EQ(Logins(), 0);
 }
 
+// The module tells of the lock only when it is initialised anew, which a changed PIN file makes it.
+TEST_F(StartTest, DoesNotLogInWhereTheTokenReadAnewIsAtTheLastTryOrLocked) {
+  const std::function<void(CK_TOKEN_INFO&)> edits[] = {
+      [](CK_TOKEN_INFO& info) { info.flags |= CKF_USER_PIN_FINAL_TRY; },
+      [](CK_TOKEN_INFO& info) { info.flags |= CKF_USER_PIN_LOCKED; },
+      [](CK_TOKEN_INFO& info) { info.ulMinPinLen = 100; },
+  };
+  const auto connection = Connect();
+  Use(*connection);
+  std::string pin = kPin;
+  for (const auto& edit : edits) {
+    connection->Release();
+    SetPin(pin += "\n");  // the same PIN in another file
+    script_->Before("C_Initialize", [&] { script_->EditTokenInfo(edit); });
+    const auto error = ErrorOf([&] { Use(*connection); });
+    EXPECT_TRUE(error);
+    EXPECT_EQ(Logins(), 1);
+    script_->Forget();
+  }
+  Use(*connection);
+  EXPECT_EQ(Logins(), 2);
+}
+
 TEST_F(StartTest, SendsNoPinOfAWrongLength) {
   SetPin("123");
   const auto connection = Connect();
