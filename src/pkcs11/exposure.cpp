@@ -15,7 +15,7 @@
 #include "base/error.hpp"
 #include "pkcs11/environment.hpp"
 #include "pkcs11/pin.hpp"
-#include "pkcs11/softhsm_files.hpp"
+#include "pkcs11/softhsm_places.hpp"
 
 namespace trustpoint::pkcs11 {
 namespace {

@@ -5,15 +5,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
 
 #include "pkcs11/file.hpp"
+#include "pkcs11/softhsm_places.hpp"
 
 namespace trustpoint::pkcs11 {
 namespace {
@@ -24,30 +23,6 @@ using Content = std::vector<std::uint8_t>;
 constexpr std::string_view kTokenFile = "token.object";
 constexpr std::string_view kCopy = "token.object.trustpoint";  // SoftHSM reads what ends in .object
 constexpr off_t kMaxSize = 64 * 1024;
-
-// As SoftHSM itself looks for it; empty for another module.
-fs::path Configuration(const std::string& module) {
-  if (const char* named = std::getenv("SOFTHSM2_CONF")) return named;
-  if (module.find("softhsm") == std::string::npos) return {};
-  if (const char* home = std::getenv("HOME"))
-    if (fs::path own = fs::path(home) / ".config/softhsm2/softhsm2.conf"; fs::exists(own)) return own;
-  return "/etc/softhsm/softhsm2.conf";
-}
-
-fs::path TokenFolder(const fs::path& configuration) {
-  constexpr std::string_view kName = "directories.tokendir";
-  constexpr const char* kSpace = " \t\r";
-  std::ifstream file(configuration);
-  for (std::string line; std::getline(file, line);) {
-    const std::size_t equals = line.find('=');
-    const std::size_t name = line.find_first_not_of(kSpace);
-    if (equals == std::string::npos || line.compare(name, kName.size(), kName) != 0) continue;
-    const std::size_t first = line.find_first_not_of(kSpace, equals + 1);
-    if (first == std::string::npos) return {};
-    return line.substr(first, line.find_last_not_of(kSpace) - first + 1);
-  }
-  return {};
-}
 
 // nullopt: it cannot be read, or is no file of a token.
 std::optional<Content> Read(const fs::path& path) {
@@ -99,12 +74,6 @@ bool Mend(const fs::path& folder) {
 }
 
 }  // namespace
-
-SoftHsmPlaces FindSoftHsm(const std::string& module, const std::string* named) {
-  const fs::path configuration = named != nullptr ? fs::path(*named) : Configuration(module);
-  if (configuration.empty()) return {};
-  return {configuration.string(), TokenFolder(configuration).string()};
-}
 
 int MendSoftHsmFiles(const std::string& module) noexcept {
   try {

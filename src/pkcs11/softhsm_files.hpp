@@ -10,14 +10,6 @@
 
 namespace trustpoint::pkcs11 {
 
-struct SoftHsmPlaces {
-  std::string configuration;  // empty: it is another module
-  std::string token_folder;   // empty: the configuration cannot be read, or names none
-};
-
-// Where SoftHSM looks for them. named: what SOFTHSM2_CONF is going to be; nullptr: what it is.
-SoftHsmPlaces FindSoftHsm(const std::string& module, const std::string* named = nullptr);
-
 // Before C_Initialize, behind the gate: puts back each token file that is empty, and copies each that
 // changed. module: the path of the library; what is not SoftHSM is left alone, and what cannot be read or
 // written is passed over: SoftHSM tells of it better. Returns how many files were put back.

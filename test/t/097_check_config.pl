@@ -77,7 +77,7 @@ write_pin("$data/pin", 'no PIN');
 not_found('pin_file_in_data_directory');
 found('pin_file_in_data_directory', "SET trustpoint.pin_file = '$data/pin'");
 not_found('token_folder_in_data_directory');
-append_to_file("$data/softhsm2.conf", "# a comment\n directories.tokendir =$data/tokens \n");
+append_to_file("$data/softhsm2.conf", "# a comment\ndirectories.tokendir = /nowhere\n directories.tokendir =$data/tokens # the last\n");
 mkdir "$data/tokens" or die $!;
 found('token_folder_in_data_directory', "SET trustpoint.module_environment = 'SOFTHSM2_CONF=$data/softhsm2.conf'");
 
@@ -100,6 +100,16 @@ chmod 0755, $own;
 not_found('module', $other_module, 'mended');
 not_found('module', "SET trustpoint.pkcs11_module = '/no/such/module.so'", 'nothing to say of one that is not there');
 not_found('token_configuration', "SET trustpoint.module_environment = 'malformed'", 'nor of a malformed environment');
+
+# As a start from root's shell leaves it; without SOFTHSM2_CONF it is asked for a configuration.
+mkdir "$folder/home", 0 or die $!;
+{
+    local $ENV{HOME} = "$folder/home";
+    restart();
+}
+not_found('token_configuration', "SET trustpoint.module_environment = ''", 'a home that the server may not enter');
+rmdir "$folder/home" or die $!;
+restart();
 
 # ---- limits and preloading
 
