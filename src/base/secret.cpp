@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <bitset>
+#include <cstddef>
 #include <memory>
 #include <new>
 #include <vector>
@@ -78,11 +79,13 @@ using Arenas = std::vector<std::unique_ptr<Arena>>;
 
 bool forked = false;  // since the arenas were last locked
 
-// Made on first use and never destroyed: no static constructor, no static destructor.
-Arenas& AllArenas() {
-  static Arenas* arenas = [] {
+// Made on first use, without memory of the heap, and never destroyed: no static constructor, no static
+// destructor.
+Arenas& AllArenas() noexcept {
+  alignas(Arenas) static std::byte room[sizeof(Arenas)];
+  static Arenas* const arenas = [] {
     pthread_atfork(nullptr, nullptr, [] { forked = true; });
-    return new Arenas;
+    return new (room) Arenas;
   }();
   if (forked) {
     forked = false;
