@@ -1,5 +1,6 @@
 // What a token can do: the mechanisms it lists.
 
+#include <algorithm>
 #include <string>
 
 #include "pkcs11/mechanism_names.hpp"
@@ -14,7 +15,7 @@ std::vector<MechanismInfo> ListMechanisms(Module& module, CK_SLOT_ID slot) {
   std::vector<CK_MECHANISM_TYPE> types(count + 16);
   count = types.size();
   Check(module.api()->C_GetMechanismList(slot, types.data(), &count), "C_GetMechanismList");
-  types.resize(count);
+  types.resize(std::min<std::size_t>(count, types.size()));  // a module may count more than it has room for
 
   std::vector<MechanismInfo> mechanisms;
   for (const CK_MECHANISM_TYPE type : types) {

@@ -1,6 +1,8 @@
 #include "pkcs11/object.hpp"
 
 #include <algorithm>
+#include <array>
+#include <span>
 #include <string>
 
 #include "base/error.hpp"
@@ -34,14 +36,18 @@ class Search {
   Search(const Search&) = delete;
   Search& operator=(const Search&) = delete;
 
-  CK_ULONG Next(CK_OBJECT_HANDLE* out, CK_ULONG limit) {
+  // Some of the next ones, at most limit; none: that was all.
+  std::span<const CK_OBJECT_HANDLE> Next(std::size_t limit) {
+    const std::size_t room = std::min(limit, some_.size());
     CK_ULONG count = 0;
-    session_.Check(session_.api()->C_FindObjects(session_.handle(), out, limit, &count), "C_FindObjects");
-    return count;
+    session_.Check(session_.api()->C_FindObjects(session_.handle(), some_.data(), room, &count),
+                   "C_FindObjects");
+    return std::span(some_).first(std::min(count, room));  // a module may count more than it has room for
   }
 
  private:
   Session& session_;
+  std::array<CK_OBJECT_HANDLE, 256> some_;
 };
 
 // "Nothing found" is also what SoftHSM says when its token folder is gone.
@@ -81,18 +87,16 @@ void Template::Remove(CK_ATTRIBUTE_TYPE type) {
 }
 
 std::vector<CK_OBJECT_HANDLE> Find(Session& session, Template& search, std::size_t limit) {
-  std::vector<CK_OBJECT_HANDLE> found(limit);
-  std::size_t count = 0;
+  std::vector<CK_OBJECT_HANDLE> found;
   {
     Search running(session, search);
     // Some modules return less than they have, so only an empty answer ends it.
-    while (count < limit) {
-      const CK_ULONG more = running.Next(found.data() + count, limit - count);
-      if (more == 0) break;
-      count += more;
+    while (found.size() < limit) {
+      const auto more = running.Next(limit - found.size());
+      if (more.empty()) break;
+      found.insert(found.end(), more.begin(), more.end());
     }
   }
-  found.resize(count);
   if (found.empty()) CheckTokenThere(session);
   return found;
 }

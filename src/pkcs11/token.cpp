@@ -96,7 +96,7 @@ std::vector<TokenInfo> ListSlots(Module& module) {
   std::vector<CK_SLOT_ID> ids(count + 16);
   count = ids.size();
   Check(module.api()->C_GetSlotList(CK_FALSE, ids.data(), &count), "C_GetSlotList");
-  ids.resize(count);
+  ids.resize(std::min<std::size_t>(count, ids.size()));  // a module may count more than it has room for
 
   std::vector<TokenInfo> slots;
   for (const CK_SLOT_ID id : ids) {

@@ -89,6 +89,16 @@ TEST_F(ObjectTest, CollectsWhatAModuleHandsOutInPortions) {
   });
 }
 
+TEST_F(ObjectTest, TakesNoMoreThanItHasRoomFor) {
+  OnToken([&](Session& session) {
+    MakeData(session, "one");
+    Template one = ByLabel("one");
+    script_->EditCount([](CK_ULONG& count) { count = 1000; });
+    EXPECT_EQ(pkcs11::Find(session, one, 2).size(), 2U);
+    script_->Forget();
+  });
+}
+
 TEST_F(ObjectTest, EndsASearchThatFails) {
   Template any = ByLabel("any");
   OnToken([](Session&) {});

@@ -89,6 +89,13 @@ TEST_F(TokenSelectionTest, ListsMechanismsByName) {
   EXPECT_FALSE(pkcs11::HasMechanism(*module_, token.slot, 0x80001234, 0));
 }
 
+TEST_F(TokenSelectionTest, TakesNoMoreThanItHasRoomFor) {
+  (void)Module();
+  script_->EditCount([](CK_ULONG& count) { count += 1000; });
+  EXPECT_LE(pkcs11::ListSlots(Module()).size(), 2U + 16);
+  EXPECT_LT(pkcs11::ListMechanisms(Module(), SelectToken(Module(), "").slot).size(), 1000U);
+}
+
 TEST_F(TokenSelectionTest, InitialisesAnInitialisedTokenOnlyByForce) {
   const TokenInfo before = SelectToken(Module(), kLabel);
   const auto init = [&](const std::string& label, bool force) {

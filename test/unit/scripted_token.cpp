@@ -107,6 +107,7 @@ void ScriptedToken::Forget() {
   rules_.clear();
   edit_token_info_ = {};
   edit_attribute_ = {};
+  edit_count_ = {};
 }
 
 int ScriptedToken::Calls(const std::string& function) const {

@@ -34,6 +34,8 @@ class ScriptedToken {
   void EditTokenInfo(std::function<void(CK_TOKEN_INFO&)> edit) { edit_token_info_ = std::move(edit); }
   // Changes what every C_GetAttributeValue of one attribute reports.
   void EditAttribute(std::function<void(CK_ATTRIBUTE&)> edit) { edit_attribute_ = std::move(edit); }
+  // Changes how many a list of slots, mechanisms or objects says to have.
+  void EditCount(std::function<void(CK_ULONG&)> edit) { edit_count_ = std::move(edit); }
   void Forget();  // all rules, but not the counts
 
   int Calls(const std::string& function) const;
@@ -58,8 +60,16 @@ class ScriptedToken {
   void Edit(const char* function, CK_SESSION_HANDLE, CK_OBJECT_HANDLE, CK_ATTRIBUTE* attribute, CK_ULONG) {
     if (edit_attribute_ && std::string_view(function) == "C_GetAttributeValue") edit_attribute_(*attribute);
   }
+  void Edit(const char*, CK_BBOOL, CK_SLOT_ID* out, CK_ULONG* count) { EditListed(out, count); }
+  void Edit(const char*, CK_SLOT_ID, CK_MECHANISM_TYPE* out, CK_ULONG* count) { EditListed(out, count); }
+  void Edit(const char*, CK_SESSION_HANDLE, CK_OBJECT_HANDLE* out, CK_ULONG, CK_ULONG* count) {
+    EditListed(out, count);
+  }
   template <class... Args>
   void Edit(const char*, Args...) {}
+  void EditListed(const CK_ULONG* out, CK_ULONG* count) {
+    if (edit_count_ && out != nullptr) edit_count_(*count);
+  }
 
   CK_FUNCTION_LIST list_;
   CK_FUNCTION_LIST* inner_;
@@ -67,6 +77,7 @@ class ScriptedToken {
   std::map<std::string, std::vector<Rule>> rules_;
   std::function<void(CK_TOKEN_INFO&)> edit_token_info_;
   std::function<void(CK_ATTRIBUTE&)> edit_attribute_;
+  std::function<void(CK_ULONG&)> edit_count_;
 };
 
 }  // namespace trustpoint::test
