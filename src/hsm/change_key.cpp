@@ -16,8 +16,6 @@ using base::ErrorCode;
 using pkcs11::Session;
 using pkcs11::Template;
 
-constexpr std::size_t kMostObjects = 64;
-
 bool IsKey(Session& session, CK_OBJECT_HANDLE object) {
   switch (pkcs11::ReadUlong(session, object, CKA_CLASS).value_or(CKO_DATA)) {
     case CKO_PRIVATE_KEY:
@@ -27,6 +25,15 @@ bool IsKey(Session& session, CK_OBJECT_HANDLE object) {
     default:
       return false;
   }
+}
+
+// The key objects that match; certificates may do so too, as many as there are.
+std::vector<CK_OBJECT_HANDLE> FindKeys(Session& session, CK_ATTRIBUTE_TYPE type, base::Bytes value) {
+  Template search;
+  search.Add(type, value);
+  auto found = pkcs11::FindAll(session, search);
+  std::erase_if(found, [&](CK_OBJECT_HANDLE object) { return !IsKey(session, object); });
+  return found;
 }
 
 CK_RV WriteValue(Session& session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, base::Bytes value) {
@@ -81,10 +88,7 @@ std::string DateFrom(std::string_view text) {
 }  // namespace
 
 void RequireFreeLabel(Session& session, std::string_view label, base::Bytes except_id) {
-  Template search;
-  search.Add(CKA_LABEL, label);
-  for (const CK_OBJECT_HANDLE object : pkcs11::Find(session, search, kMostObjects)) {
-    if (!IsKey(session, object)) continue;
+  for (const CK_OBJECT_HANDLE object : FindKeys(session, CKA_LABEL, base::AsBytes(label))) {
     const auto id = pkcs11::ReadBytes(session, object, CKA_ID);
     if (!id || id->empty() || !std::ranges::equal(*id, except_id))
       throw Error(ErrorCode::kExists, "the token has a key \"" + std::string(label) + "\" already", {},
@@ -121,18 +125,16 @@ void SetKeyAttribute(Session& session, const TokenKey& key, std::string_view att
 std::size_t DestroyKey(Session& session, base::Bytes id) {
   if (id.empty()) throw Error(ErrorCode::kInvalidArgument, "a key without an id is not destroyed");
   RefuseKek(id, {});
-  Template search;
-  search.Add(CKA_ID, id);
-  std::size_t destroyed = 0;
-  for (const CK_OBJECT_HANDLE object : pkcs11::Find(session, search, kMostObjects)) {
-    if (!IsKey(session, object)) continue;
+  const auto objects = FindKeys(session, CKA_ID, id);
+  for (const CK_OBJECT_HANDLE object : objects) {
     const auto label = pkcs11::ReadBytes(session, object, CKA_LABEL);
     if (label) RefuseKek({}, base::AsText(*label));
     session.MarkSent();
     pkcs11::Destroy(session, object);
-    ++destroyed;
   }
-  return destroyed;
+  if (!objects.empty() && !FindKeys(session, CKA_ID, id).empty())
+    throw Error(ErrorCode::kTokenRefused, "the token still shows a key that it says it destroyed");
+  return objects.size();
 }
 
 }  // namespace trustpoint::hsm

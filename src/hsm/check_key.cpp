@@ -139,7 +139,7 @@ void DestroyQuietly(Session& session, base::Bytes id) noexcept {
     Session own(session.module(), session.slot());  // the other may be stuck in what failed
     pkcs11::Template search;
     search.Add(CKA_ID, id);
-    for (const CK_OBJECT_HANDLE object : pkcs11::Find(own, search, 16))
+    for (const CK_OBJECT_HANDLE object : pkcs11::FindAll(own, search))
       own.api()->C_DestroyObject(own.handle(), object);
   } catch (const std::exception&) {
     // The caller has written the id down, and sweeps up what is left.

@@ -11,8 +11,6 @@ namespace {
 
 using pkcs11::Session;
 
-constexpr std::size_t kMostObjects = 100'000;
-
 struct UsageFlag {
   CK_ATTRIBUTE_TYPE type;
   const char* name;
@@ -90,7 +88,7 @@ std::vector<ObjectInfo> ListObjects(Session& session) {
   pkcs11::Template any;
   any.Add(CKA_TOKEN, true);
   std::vector<ObjectInfo> objects;
-  for (const CK_OBJECT_HANDLE object : pkcs11::Find(session, any, kMostObjects)) {
+  for (const CK_OBJECT_HANDLE object : pkcs11::FindAll(session, any)) {
     try {
       objects.push_back(Describe(session, object));
     } catch (const base::Error& error) {

@@ -16,11 +16,9 @@ using base::ErrorCode;
 using pkcs11::Session;
 using pkcs11::Template;
 
-constexpr std::size_t kMostObjects = 16;  // with one label or id: far more than can be right
-
 std::string Named(const KeyRef& ref) { return "key \"" + std::string(ref.label) + "\""; }
 
-// The objects that match, by their class.
+// The keys that match. Certificates may share the label and the id, as many as there are.
 struct Matches {
   std::vector<CK_OBJECT_HANDLE> secrets;  // private and secret keys
   std::vector<CK_OBJECT_HANDLE> publics;
@@ -33,7 +31,7 @@ Matches Search(Session& session, const KeyRef& ref) {
   else
     search.Add(CKA_ID, ref.id);
   Matches matches;
-  for (const CK_OBJECT_HANDLE handle : pkcs11::Find(session, search, kMostObjects)) {
+  for (const CK_OBJECT_HANDLE handle : pkcs11::FindAll(session, search)) {
     switch (pkcs11::ReadUlong(session, handle, CKA_CLASS).value_or(CKO_DATA)) {
       case CKO_PRIVATE_KEY:
       case CKO_SECRET_KEY:
@@ -42,7 +40,7 @@ Matches Search(Session& session, const KeyRef& ref) {
       case CKO_PUBLIC_KEY:
         matches.publics.push_back(handle);
         break;
-      default:  // certificates may have the label too
+      default:
         break;
     }
   }

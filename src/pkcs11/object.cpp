@@ -14,6 +14,8 @@ namespace {
 using base::Error;
 using base::ErrorCode;
 
+constexpr std::size_t kMostObjects = 100'000;
+
 bool IsHidden(CK_RV rv) { return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE; }
 
 // False: hidden or unknown. Else the attribute is in *out, which must have the size of the type.
@@ -98,6 +100,14 @@ std::vector<CK_OBJECT_HANDLE> Find(Session& session, Template& search, std::size
     }
   }
   if (found.empty()) CheckTokenThere(session);
+  return found;
+}
+
+std::vector<CK_OBJECT_HANDLE> FindAll(Session& session, Template& search) {
+  auto found = Find(session, search, kMostObjects + 1);
+  if (found.size() > kMostObjects)
+    throw Error(ErrorCode::kTokenRefused,
+                "the token lists more than " + std::to_string(kMostObjects) + " objects in one search");
   return found;
 }
 

@@ -39,8 +39,10 @@ class Template {
   std::deque<std::vector<std::uint8_t>> owned_;  // a deque: addresses stay
 };
 
-// All that match, at most limit.
+// Those that match, at most limit.
 std::vector<CK_OBJECT_HANDLE> Find(Session& session, Template& search, std::size_t limit);
+// All that match, however many. Throws kTokenRefused when the module finds no end.
+std::vector<CK_OBJECT_HANDLE> FindAll(Session& session, Template& search);
 // Exactly one. Throws kNotFound or kExists; what ("key \"ca\"") names it in the message.
 CK_OBJECT_HANDLE FindOne(Session& session, Template& search, std::string_view what);
 

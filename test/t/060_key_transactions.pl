@@ -267,5 +267,31 @@ $node->safe_psql('third', q{CREATE EXTENSION trustpoint; BEGIN; SELECT tp_setup(
 is(sql(q{SELECT count(*) FROM tp_hsm_keys() WHERE usage = 'kek'}), '1', 'the KEK stays');
 is(sql('SELECT count(*) FILTER (WHERE NOT ok) FROM tp_verify_keys()'), '0', 'and opens every DEK');
 
+# ---- a key with more certificates than a search is for
+
+sql(q{SELECT tp_destroy_key('kept'), tp_generate_ec_key('certified')});
+my $id = sql(q{SELECT encode(id, 'hex') FROM tp_hsm_keys() WHERE label = 'certified' LIMIT 1});
+my $certificate = token_folder($node) . '/certificate';
+system_or_bail(qw(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days 9 -outform DER
+      -keyout), "$certificate.key", '-out', $certificate);
+my @before = glob "$tokens/*/*.object";
+my @write = ($node, '--write-object', $certificate, '--type', 'cert', '--label', 'certified', '--id', $id);
+pkcs11_tool(@write);
+my %old = map { $_ => 1 } @before;
+my ($object) = grep { !$old{$_} } glob "$tokens/*/*.object";
+for my $number (1 .. 150) {
+    my $other = $object =~ s/\.object$/-$number.object/r;
+    write_pin($other, slurp_file($object));
+    write_pin($other =~ s/object$/lock/r, '');
+}
+pkcs11_tool(@write);    # which also tells others that there is something new
+is(try($signs->('certified')), 't', 'a key with 152 certificates signs');
+is(try(q{SELECT tp_rename_key('certified', 'renamed') IS NULL}), 'f', 'is renamed');
+like(pkcs11_tool($node, '--list-objects', '--type', $_), qr/label: +renamed/, "in its $_") for 'privkey', 'pubkey';
+is(try(q{SELECT tp_destroy_key('renamed') IS NULL}), 'f', 'and destroyed');
+is(in_token() . trash(), '1', 'which leaves nothing of it');
+my @left = pkcs11_tool($node, '--list-objects', '--type', 'cert') =~ /^Certificate Object/mg;
+is(scalar @left, 152, 'but its certificates');
+
 $node->stop;
 done_testing();

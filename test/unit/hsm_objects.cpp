@@ -26,17 +26,32 @@ class TokenObjects : public HsmTest {
           "C_CreateObject");
     });
   }
-  // Sets the label of what has the id, behind our back.
-  void Relabel(base::Bytes id, std::string_view label) {
+  // Certificates, of which a key may have any number.
+  void CreateCertificates(int count, std::string_view label, base::Bytes id) {
+    OnToken([&](Session& session) {
+      Template attributes;
+      attributes.Add(CKA_CLASS, CK_ULONG{CKO_CERTIFICATE}).Add(CKA_CERTIFICATE_TYPE, CK_ULONG{CKC_X_509});
+      attributes.Add(CKA_LABEL, label).Add(CKA_ID, id).Add(CKA_TOKEN, true);
+      attributes.Add(CKA_SUBJECT, "subject").Add(CKA_VALUE, "certificate");
+      CK_OBJECT_HANDLE handle;
+      for (int i = 0; i < count; ++i)
+        session.Check(
+            session.api()->C_CreateObject(session.handle(), attributes.data(), attributes.size(), &handle),
+            "C_CreateObject");
+    });
+  }
+  // Changes what has the id, behind our back.
+  void Change(base::Bytes id, CK_ATTRIBUTE_TYPE type, base::Bytes value) {
     OnToken([&](Session& session) {
       Template search, change;
       search.Add(CKA_ID, id);
-      change.Add(CKA_LABEL, label);
+      change.Add(type, value);
       for (const CK_OBJECT_HANDLE object : pkcs11::Find(session, search, 8))
         session.Check(session.api()->C_SetAttributeValue(session.handle(), object, change.data(), 1),
                       "C_SetAttributeValue");
     });
   }
+  void Relabel(base::Bytes id, std::string_view label) { Change(id, CKA_LABEL, base::AsBytes(label)); }
   Octets IdOf(std::string_view label) {
     Octets id;
     WithKey({label, {}}, [&](Session&, const TokenKey& key) { id = key.id; });
@@ -272,6 +287,34 @@ TEST_F(TokenObjects, AreDestroyedWhole) {
   EXPECT_EQ(DestroyId(id), 0U) << "once more does no harm";
   EXPECT_EQ(Objects(), 2U);
   EXPECT_ERROR(kInvalidArgument, DestroyId({}));
+}
+
+// Which come first in every search, as they are older.
+TEST_F(TokenObjects, AmongManyCertificatesAreStillFound) {
+  const Octets id = NewId();
+  CreateCertificates(100, "certified", id);
+  const Octets made = MakeEc("certified");
+  Change(made, CKA_ID, id);
+  for (const KeyRef& ref : {KeyRef{"certified", {}}, KeyRef{"certified", id}})
+    EXPECT_NO_THROW(Sign(ref, kEcdsa, kData)) << ref.id.size();
+  MakeEc("other");
+  EXPECT_ERROR(kExists, Rename("other", "certified"));
+  EXPECT_ERROR(kExists, MakeEc("certified"));
+  Rename("certified", "renamed");
+  WithKey({"renamed", {}}, [&](Session&, const TokenKey& key) {
+    EXPECT_NE(key.secret, CK_INVALID_HANDLE);
+    EXPECT_NE(key.public_object, CK_INVALID_HANDLE);
+  });
+  EXPECT_EQ(DestroyId(id), 2U);
+  EXPECT_ERROR(kNotFound, IdOf("renamed"));
+  EXPECT_EQ(Objects(), 100U + 2) << "the certificates stay, and the other key";
+}
+
+TEST_F(TokenObjects, ThatSayTheyAreDestroyedAndStayAreTold) {
+  const Octets id = MakeEc("stays");
+  script_->Answer("C_DestroyObject", CKR_OK, 2);
+  EXPECT_ERROR(kTokenRefused, DestroyId(id));
+  EXPECT_EQ(DestroyId(id), 1U);
 }
 
 TEST_F(TokenObjects, OfTheKeyringAreOutOfReach) {

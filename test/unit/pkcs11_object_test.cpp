@@ -1,5 +1,7 @@
 #include "pkcs11/object.hpp"
 
+#include <set>
+
 #include "pkcs11/rv.hpp"
 #include "pkcs11_fixture.hpp"
 
@@ -87,6 +89,25 @@ TEST_F(ObjectTest, CollectsWhatAModuleHandsOutInPortions) {
     Template many = ByLabel("many");
     EXPECT_EQ(pkcs11::Find(session, many, 100).size(), 40U);
   });
+}
+
+TEST_F(ObjectTest, FindsAllHoweverManyThereAre) {
+  OnToken([&](Session& session) {
+    for (int i = 0; i < 300; ++i) MakeData(session, "many");
+    Template many = ByLabel("many");
+    const auto found = pkcs11::FindAll(session, many);
+    EXPECT_EQ(std::set(found.begin(), found.end()).size(), 300U);
+    EXPECT_EQ(pkcs11::Find(session, many, 299).size(), 299U);
+  });
+}
+
+TEST_F(ObjectTest, EndsASearchThatNeverEnds) {
+  Template any = ByLabel("any");
+  OnToken([](Session&) {});
+  script_->EditCount([](CK_ULONG& count) { count = 200; });
+  EXPECT_ERROR(kTokenRefused, OnToken([&](Session& session) { pkcs11::FindAll(session, any); }));
+  script_->Forget();
+  OnToken([&](Session& session) { EXPECT_EQ(pkcs11::FindAll(session, any).size(), 0U); });
 }
 
 TEST_F(ObjectTest, TakesNoMoreThanItHasRoomFor) {
