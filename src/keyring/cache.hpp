@@ -43,8 +43,6 @@ class DekCache {
 
   // Takes in a row as it is now in the table. The DEK is dropped unless the row still vouches for it.
   CachedDek* Update(const DekRow& row);
-  // The row that an entry was last served with, stale or not; the id must be one that Stale returned.
-  const DekRow& RowOf(std::uint32_t id) const noexcept { return (*Place(id))->row; }
   void SetActive(CachedDek* entry);
   void SetVersions(envelope::Purpose purpose, std::string_view name, std::vector<CachedDek*> versions);
   void Remove(std::uint32_t id) noexcept;

@@ -81,10 +81,22 @@ void ScanSmall(const SmallTable& table, const char* index_name, int keys, ScanKe
     if (!visit(found.rows[i], found.descriptor)) break;
 }
 
+SmallTable DekTable() { return {tables.schema, tables.dek, "tp_dek", kDekColumns, lengthof(kDekColumns)}; }
+
 template <class Visit>
 void ScanDeks(const char* index_name, int keys, ScanKeyData* key, Visit visit) {
-  ScanSmall({tables.schema, tables.dek, "tp_dek", kDekColumns, lengthof(kDekColumns)}, index_name, keys, key,
-            visit);
+  ScanSmall(DekTable(), index_name, keys, key, visit);
+}
+
+// visit(tuple, descriptor), where there is such a row.
+template <class Visit>
+void FindDek(std::uint32_t id, Visit visit) {
+  ScanKeyData key;
+  ScanKeyInit(&key, dek::kId, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(static_cast<int32>(id)));
+  ScanDeks("tp_dek_pkey", 1, &key, [&](HeapTuple tuple, TupleDesc descriptor) {
+    visit(tuple, descriptor);
+    return false;
+  });
 }
 
 template <class Visit>
@@ -102,6 +114,22 @@ constexpr struct {
                {"disabled", keyring::DekState::kDisabled},
                {"destroyed", keyring::DekState::kDestroyed}};
 
+std::optional<keyring::DekState> StateOf(HeapTuple tuple, TupleDesc descriptor) {
+  const std::string_view state = TextColumn(tuple, descriptor, dek::kState);
+  for (const auto& known : kStates)
+    if (state == known.name) return known.state;
+  return std::nullopt;
+}
+
+bool VouchesFor(const keyring::DekRow& opened, HeapTuple tuple, TupleDesc descriptor) {
+  bool null;
+  if (DatumGetUInt32(heap_getattr(tuple, dek::kId, descriptor, &null)) != opened.id) return false;
+  const std::optional<keyring::DekState> state = StateOf(tuple, descriptor);
+  base::Block<envelope::kWrappedSize> wrapped;
+  return state && keyring::IsUsable(*state) && BytesColumn(tuple, descriptor, dek::kWrapped, wrapped) &&
+         wrapped == opened.wrapped;
+}
+
 void FillDek(HeapTuple tuple, TupleDesc descriptor, keyring::DekRow* row) {
   *row = keyring::DekRow{};
   bool null;
@@ -116,11 +144,9 @@ void FillDek(HeapTuple tuple, TupleDesc descriptor, keyring::DekRow* row) {
   if (!purpose) RaiseMalformed("tp_dek", "purpose");
   row->purpose = *purpose;
 
-  const std::string_view state = TextColumn(tuple, descriptor, dek::kState);
-  const auto* known =
-      std::find_if(std::begin(kStates), std::end(kStates), [&](const auto& s) { return state == s.name; });
-  if (known == std::end(kStates)) RaiseMalformed("tp_dek", "state");
-  row->state = known->state;
+  const std::optional<keyring::DekState> state = StateOf(tuple, descriptor);
+  if (!state) RaiseMalformed("tp_dek", "state");
+  row->state = *state;
 
   if (!BytesColumn(tuple, descriptor, dek::kKekId, row->kek_id)) RaiseMalformed("tp_dek", "kek_id");
   if (!BytesColumn(tuple, descriptor, dek::kCheckValue, row->check_value))
@@ -174,15 +200,31 @@ void WatchTables() {
 }
 
 bool ReadDek(std::uint32_t id, keyring::DekRow* row) {
-  ScanKeyData key;
-  ScanKeyInit(&key, dek::kId, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(static_cast<int32>(id)));
   bool found = false;
-  ScanDeks("tp_dek_pkey", 1, &key, [&](HeapTuple tuple, TupleDesc descriptor) {
+  FindDek(id, [&](HeapTuple tuple, TupleDesc descriptor) {
     FillDek(tuple, descriptor, row);
     found = true;
-    return false;
   });
   return found;
+}
+
+bool IsVouchedFor(const keyring::DekRow& opened) {
+  bool vouched = false;
+  FindDek(opened.id,
+          [&](HeapTuple tuple, TupleDesc descriptor) { vouched = VouchesFor(opened, tuple, descriptor); });
+  return vouched;
+}
+
+int KeepUnvouched(keyring::DekRow* opened, int count) {
+  if (count == 0) return 0;
+  SmallTableRows table;
+  const bool small = ReadSmallTable(DekTable(), 0, nullptr, &table);
+  const auto vouched = [&](const keyring::DekRow& row) {
+    if (!small) return IsVouchedFor(row);
+    return std::any_of(table.rows, table.rows + table.count,
+                       [&](HeapTuple tuple) { return VouchesFor(row, tuple, table.descriptor); });
+  };
+  return static_cast<int>(std::remove_if(opened, opened + count, vouched) - opened);
 }
 
 bool ReadActiveDek(envelope::Purpose purpose, std::string_view name, keyring::DekRow* row, bool* exists) {

@@ -30,6 +30,11 @@ std::uint64_t TableChanges();
 void WatchTables();
 
 bool ReadDek(std::uint32_t id, keyring::DekRow* row);
+// Whether a usable row still has the bytes that a DEK was opened by. Unlike the others it raises for no
+// malformed row, as whoever asks may not be about to use it.
+bool IsVouchedFor(const keyring::DekRow& opened);
+// The same for many at once: leaves those for which there is none, and returns how many.
+int KeepUnvouched(keyring::DekRow* opened, int count);
 // The newest active DEK of the name. *exists: whether there is any DEK of this name and purpose.
 bool ReadActiveDek(envelope::Purpose purpose, std::string_view name, keyring::DekRow* row, bool* exists);
 // The usable rows of the name, or of all names when it is empty, newest first: max at most. Returns how many.

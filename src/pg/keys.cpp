@@ -25,8 +25,6 @@ void RereadRows(Backend& backend) {
     const std::uint32_t id = backend.stale_deks[i];
     DekRow row;
     const bool found = ReadDek(id, &row);
-    // On a standby nobody else tells the shared cache that a key is gone.
-    if (!found || !keyring::IsUsable(row.state)) ForgetSharedDek(backend.deks.RowOf(id));
     Run([&] {
       if (found)
         backend.deks.Update(row);
@@ -34,6 +32,13 @@ void RereadRows(Backend& backend) {
         backend.deks.Remove(id);
     });
   }
+}
+
+// The same for those in shared memory, whoever opened them.
+void RereadSharedRows(bool all) {
+  DekRow rows[kMaxSharedDeks];
+  const int gone = KeepUnvouched(rows, SharedDekRows(all, rows));
+  for (int i = 0; i < gone; ++i) ForgetSharedDek(rows[i].id);
 }
 
 CachedDek* Remember(const DekRow& row) {
@@ -119,7 +124,8 @@ void RequireUsable(const DekVersions& versions, envelope::Purpose purpose) {
 }  // namespace
 
 void RefreshKeys(FunctionCallInfo fcinfo) {
-  static std::uint64_t seen = 0;  // the last of TableChanges whose rows were all read
+  constexpr std::uint64_t kNone = UINT64_MAX;
+  static std::uint64_t seen = kNone;  // the last of TableChanges whose rows were all read
   NoteCall();
   AcceptInvalidationMessages();
   FindTables(fcinfo);
@@ -129,6 +135,8 @@ void RefreshKeys(FunctionCallInfo fcinfo) {
     CHECK_FOR_INTERRUPTS();
     FindTables(fcinfo);
     RereadRows(backend);
+    // A new backend was told of no change, but need not look at what others have just looked at.
+    RereadSharedRows(seen != kNone);
     seen = current;  // not when an error cuts it off: the next call begins again
   }
   if (DekCacheTtl() > 0) backend.deks.Expire(MonotonicSeconds() - DekCacheTtl());
@@ -154,6 +162,7 @@ const CachedDek* DekForName(envelope::Purpose purpose, std::string_view name, Ca
 
 const CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id, Capability capability) {
   CachedDek* entry = EntryForId(id);
+  if (entry == nullptr || !keyring::IsUsable(entry->row.state)) ForgetSharedDek(id);
   if (entry == nullptr)
     ereport(ERROR,
             (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no DEK with id %u in this database", id),

@@ -5,6 +5,7 @@
 #include "crypto/prepare.hpp"
 #include "pg/backend.hpp"
 #include "pg/catalog.hpp"
+#include "pg/drops.hpp"
 #include "pg/gate.hpp"
 #include "pg/keys.hpp"
 #include "pg/postgres.hpp"
@@ -78,7 +79,10 @@ void _PG_init(void) {
   DefineSettings();
   PrepareSharedCache();
   PrepareStatistics();
-  if (preloaded) trustpoint::crypto::Prepare();
+  if (preloaded) {
+    trustpoint::crypto::Prepare();
+    WatchDrops();
+  }
   WatchTables();
   WatchTokenTables();
   WatchLog();

@@ -12,6 +12,7 @@
 
 extern "C" {
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/resowner.h"
 }
 
@@ -21,6 +22,7 @@ namespace {
 using keyring::CachedDek;
 using keyring::DekRow;
 
+constexpr LOCKMODE kEncryptionLock = RowShareLock;
 Oid locked_for_encryption = InvalidOid;  // tp_dek, while this transaction has encrypted
 
 constexpr const char* kCapabilityNames[] = {"encrypt", "decrypt", "rewrap", "search"};
@@ -72,6 +74,22 @@ void UnwrapOnToken(CachedDek* entry) {
   AuditKey("open_dek", row.name, row.id);
 }
 
+// Whether nobody has taken the DEK out of service, or is about to. Whoever does it from here on has it
+// forgotten when that transaction ends; but one that is prepared already has done so, and will not again.
+bool MayBeShared(const DekRow& row) {
+  const Oid table = KnownTables().dek;
+  LOCKTAG tag;
+  SET_LOCKTAG_RELATION(tag, MyDatabaseId, table);
+  int count;
+  // Not by trying to lock it: that would look to tp_destroy_dek as if somebody encrypts.
+  pfree(GetLockConflicts(&tag, kEncryptionLock, &count));
+  // Without waiting, as this one has the turn.
+  if (count > 0 || !ConditionalLockRelationOid(table, AccessShareLock)) return false;
+  const bool vouched = IsVouchedFor(row);
+  UnlockRelationOid(table, AccessShareLock);
+  return vouched;
+}
+
 }  // namespace
 
 std::int64_t MonotonicSeconds() {
@@ -118,7 +136,7 @@ void OpenDek(CachedDek* entry) {
     CountFound(Found::kShared);
   } else {
     UnwrapOnToken(entry);
-    OfferSharedDek(*entry);
+    if (MayBeShared(entry->row)) OfferSharedDek(*entry);
   }
   DropTurn();
 }
@@ -132,7 +150,7 @@ void LockForEncryption() {
   PG_TRY();
   {
     CurrentResourceOwner = TopTransactionResourceOwner;
-    LockRelationOid(table, RowShareLock);
+    LockRelationOid(table, kEncryptionLock);
   }
   PG_FINALLY();
   { CurrentResourceOwner = owner; }

@@ -5,7 +5,6 @@
 #include "pg/backend.hpp"
 #include "pg/boundary.hpp"
 #include "pg/keys.hpp"
-#include "pg/postgres.hpp"
 #include "pg/settings.hpp"
 
 extern "C" {
@@ -17,7 +16,6 @@ extern "C" {
 namespace trustpoint::pg {
 namespace {
 
-constexpr int kEntries = 128;  // 37 kB: below the limit of locked memory that old container engines set
 constexpr char kName[] = "trustpoint";
 
 struct Entry {
@@ -25,8 +23,9 @@ struct Entry {
   std::uint8_t size;
   Oid database;
   std::int64_t opened_at;   // seconds of the monotonic clock, which all processes share
+  std::int64_t checked_at;  // when somebody last looked for its row in the table
   std::uint64_t last_used;  // by Control::clock
-  keyring::DekRow row;      // whoever has the same finds the entry; its state is not looked at
+  keyring::DekRow row;      // whoever has the same may take the keys; its state is not looked at
   base::Block<keyring::Dek::kMaxKeysSize> keys;
 };
 
@@ -39,8 +38,8 @@ struct Control {
 };
 
 Control* control = nullptr;
-Entry* entries = nullptr;  // the mapping, inherited by every backend
-bool outdated = false;     // by this transaction
+Entry* entries = nullptr;   // the mapping, inherited by every backend
+Oid outdated = InvalidOid;  // the database whose keys this transaction changes
 std::uint64_t seen_changes = 0;
 
 shmem_startup_hook_type next_startup_hook = nullptr;
@@ -64,7 +63,8 @@ extern "C" void TrustpointRequestsSharedMemory() {
 extern "C" void TrustpointStartsSharedMemory() {
   if (next_startup_hook != nullptr) next_startup_hook();
   static bool locked = false;
-  constexpr std::size_t kSize = kEntries * sizeof(Entry);
+  // 37 kB: below the limit of locked memory that old container engines set.
+  constexpr std::size_t kSize = kMaxSharedDeks * sizeof(Entry);
   if (entries == nullptr) {
     void* memory = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
@@ -92,17 +92,18 @@ extern "C" void TrustpointStartsSharedMemory() {
   LWLockRelease(AddinShmemInitLock);
 }
 
-Entry* Find(const keyring::DekRow& row) {
-  for (int i = 0; i < kEntries; ++i)
-    if (entries[i].used && entries[i].database == MyDatabaseId && keyring::HaveSameDek(entries[i].row, row))
-      return &entries[i];
+bool IsOfThisDatabase(const Entry& entry) { return entry.used && entry.database == MyDatabaseId; }
+
+Entry* Find(std::uint32_t id) {
+  for (int i = 0; i < kMaxSharedDeks; ++i)
+    if (entries[i].row.id == id && IsOfThisDatabase(entries[i])) return &entries[i];
   return nullptr;
 }
 
 // A free one, or that which was not used for the longest time.
 Entry* Room() {
   Entry* oldest = &entries[0];
-  for (int i = 0; i < kEntries; ++i) {
+  for (int i = 0; i < kMaxSharedDeks; ++i) {
     if (!entries[i].used) return &entries[i];
     if (entries[i].last_used < oldest->last_used) oldest = &entries[i];
   }
@@ -139,8 +140,8 @@ bool TakeSharedDek(keyring::CachedDek* entry) {
   std::int64_t opened_at = 0;
   LWLockAcquire(control->lock, LW_EXCLUSIVE);
   seen_changes = control->changes;
-  Entry* found = Find(entry->row);
-  if (found != nullptr && !IsTooOld(*found)) {
+  Entry* found = Find(entry->row.id);
+  if (found != nullptr && keyring::HaveSameDek(found->row, entry->row) && !IsTooOld(*found)) {
     size = found->size;
     opened_at = found->opened_at;
     found->last_used = ++control->clock;
@@ -157,17 +158,18 @@ bool TakeSharedDek(keyring::CachedDek* entry) {
 }
 
 void OfferSharedDek(const keyring::CachedDek& entry) {
-  if (!SharedCacheIsOn() || outdated) return;
+  if (!SharedCacheIsOn() || OidIsValid(outdated)) return;
   const base::Bytes keys = entry.dek->keys();
   LWLockAcquire(control->lock, LW_EXCLUSIVE);
   if (control->changes == seen_changes) {
-    Entry* room = Find(entry.row);
+    Entry* room = Find(entry.row.id);
     if (room == nullptr) room = Room();
     Wipe(room);
     room->used = true;
     room->size = static_cast<std::uint8_t>(keys.size());
     room->database = MyDatabaseId;
     room->opened_at = entry.opened_at;
+    room->checked_at = MonotonicSeconds();
     room->last_used = ++control->clock;
     room->row = entry.row;
     base::Copy(room->keys, keys);
@@ -175,27 +177,41 @@ void OfferSharedDek(const keyring::CachedDek& entry) {
   LWLockRelease(control->lock);
 }
 
-void ForgetSharedDek(const keyring::DekRow& row) {
+int SharedDekRows(bool all, keyring::DekRow (&rows)[kMaxSharedDeks]) {
+  if (control == nullptr) return 0;
+  const std::int64_t now = MonotonicSeconds();
+  int count = 0;
+  LWLockAcquire(control->lock, LW_EXCLUSIVE);
+  for (int i = 0; i < kMaxSharedDeks; ++i) {
+    if (!IsOfThisDatabase(entries[i]) || (!all && entries[i].checked_at >= now)) continue;
+    entries[i].checked_at = now;
+    rows[count++] = entries[i].row;
+  }
+  LWLockRelease(control->lock);
+  return count;
+}
+
+void ForgetSharedDek(std::uint32_t id) {
   if (control == nullptr) return;
   LWLockAcquire(control->lock, LW_EXCLUSIVE);
-  if (Entry* entry = Find(row)) Wipe(entry);
+  if (Entry* entry = Find(id)) Wipe(entry);
   LWLockRelease(control->lock);
 }
 
-void ForgetSharedDeks() {
+void ForgetSharedDeks(Oid database) {
   if (control == nullptr) return;
   LWLockAcquire(control->lock, LW_EXCLUSIVE);
-  for (int i = 0; i < kEntries; ++i)
-    if (entries[i].used && entries[i].database == MyDatabaseId) Wipe(&entries[i]);
+  for (int i = 0; i < kMaxSharedDeks; ++i)
+    if (entries[i].used && entries[i].database == database) Wipe(&entries[i]);
   ++control->changes;
   LWLockRelease(control->lock);
 }
 
-void MarkSharedDeksOutdated() { outdated = true; }
+void MarkSharedDeksOutdated(Oid database) { outdated = database; }
 
 void SettleSharedDeks() {
-  if (outdated) ForgetSharedDeks();
-  outdated = false;
+  if (OidIsValid(outdated)) ForgetSharedDeks(outdated);
+  outdated = InvalidOid;
 }
 
 SharedCacheStatus SharedCache() {
@@ -203,7 +219,7 @@ SharedCacheStatus SharedCache() {
   if (!SharedCacheIsOn()) return status;
   LWLockAcquire(control->lock, LW_SHARED);
   status = {true, control->locked, 0, control->hits, control->misses};
-  for (int i = 0; i < kEntries; ++i) status.deks += entries[i].used ? 1 : 0;
+  for (int i = 0; i < kMaxSharedDeks; ++i) status.deks += entries[i].used ? 1 : 0;
   LWLockRelease(control->lock);
   return status;
 }

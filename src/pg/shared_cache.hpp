@@ -2,13 +2,17 @@
 // backend needs no login to the token for them.
 //
 // They lie in a mapping of their own that the postmaster makes: locked, left out of core images, zeroed when
-// the server restarts after a crash. An entry is found by the database and the whole row that vouches for
-// it, so a stale or a foreign one cannot be met; the state always comes from the row in the table.
+// the server restarts after a crash. An entry serves the database and the whole row that vouches for it, so a
+// stale or a foreign one cannot be met; the state always comes from the row in the table.
+//
+// What nothing vouches for any more goes at the end of the transaction that took it away. Where that runs
+// nothing of ours, on a standby and in COMMIT PREPARED, it goes by the next call of whoever sees the change.
 #pragma once
 
 #include <cstdint>
 
 #include "keyring/cache.hpp"
+#include "pg/postgres.hpp"
 
 namespace trustpoint::pg {
 
@@ -19,16 +23,22 @@ bool SharedCacheIsOn();
 
 // Opens the DEK of the entry from the cache. False: it is not there. May ereport, as everything here.
 bool TakeSharedDek(keyring::CachedDek* entry);
-// Offers an opened DEK to others; left out where keys have changed since TakeSharedDek looked for it.
+// Offers an opened DEK to others; left out where keys have changed since TakeSharedDek looked for it. To be
+// called only for what nobody else is taking away: see open_dek.cpp.
 void OfferSharedDek(const keyring::CachedDek& entry);
 
+// The rows by which those of this database were opened, for the caller to look whether the table still has
+// them. all: also where somebody has looked within this second. Returns how many.
+inline constexpr int kMaxSharedDeks = 128;
+int SharedDekRows(bool all, keyring::DekRow (&rows)[kMaxSharedDeks]);
 // Takes back what nothing vouches for any more.
-void ForgetSharedDek(const keyring::DekRow& row);
-// All of this database.
-void ForgetSharedDeks();
+void ForgetSharedDek(std::uint32_t id);
+// All of a database.
+void ForgetSharedDeks(Oid database);
 
-// This transaction changes keys: it offers none, and all are forgotten when it ends. Neither can fail.
-void MarkSharedDeksOutdated();
+// This transaction changes the keys of a database, the one and only that it does: it offers none, and all are
+// forgotten when it ends. Neither can fail.
+void MarkSharedDeksOutdated(Oid database);
 void SettleSharedDeks();
 
 struct SharedCacheStatus {

@@ -195,7 +195,7 @@ TP_SQL_FUNCTION(tp_load_dek) {
 
 // tp_forget_keys() RETURNS int
 TP_SQL_FUNCTION(tp_forget_keys) {
-  ForgetSharedDeks();
+  ForgetSharedDeks(MyDatabaseId);
   Backend* backend = ExistingBackend();
   if (backend == nullptr) PG_RETURN_INT32(0);
   backend->WipeContexts();
@@ -214,7 +214,7 @@ TP_SQL_FUNCTION(tp_keys_changed) {
   CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
   const Tables& tables = FindTables(fcinfo);
   const Oid changed = RelationGetRelid(trigger->tg_relation);
-  if (changed == tables.dek || changed == KekTable()) MarkSharedDeksOutdated();
+  if (changed == tables.dek || changed == KekTable()) MarkSharedDeksOutdated(MyDatabaseId);
   return PointerGetDatum(nullptr);  // an AFTER trigger
 }
 
