@@ -13,7 +13,8 @@ void TakeGate();
 void DropGate();
 
 // The turn to unwrap a DEK: one backend at a time where the others then find it in the shared cache. Unlike
-// the gate it is kept over whatever may ereport, so the end of a transaction drops it too.
+// the gate it is kept over whatever may ereport, so the end of a transaction drops it too. Who has it waits
+// for no lock of PostgreSQL, whose search for deadlocks knows nothing of it.
 void TakeTurn();
 void DropTurn();
 

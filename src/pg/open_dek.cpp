@@ -42,7 +42,7 @@ bool HasAnotherKek(CachedDek* entry) {
   pg_unreachable();
 }
 
-// One try. False: the way to the KEK, or to the DEK, failed.
+// False: the way to the KEK, or to the DEK, failed.
 bool TryToUnwrap(CachedDek* entry, const keyring::KekRow& kek_row, base::Failure* failure) {
   const DekRow& row = entry->row;
   return TryOnToken(failure, [&](pkcs11::Connection& connection) {
@@ -50,32 +50,13 @@ bool TryToUnwrap(CachedDek* entry, const keyring::KekRow& kek_row, base::Failure
       keyring::Kek kek(session, kek_row);
       entry->dek.emplace(keyring::OpenDek(kek, row));
       ThisBackend().unknown_kek_attributes = kek.unknown_attributes();
+      entry->opened_at = MonotonicSeconds();
     });
   });
 }
 
-// While this one waited for its turn, or for the token, another may have put all DEKs under a new KEK and
-// destroyed the old one: in tp_kek, in the token, or in both.
-void UnwrapOnToken(CachedDek* entry) {
-  base::Failure failure;
-  keyring::KekRow kek;
-  for (;;) {
-    CHECK_FOR_INTERRUPTS();
-    if (ReadKek(entry->row.kek_id, &kek)) {
-      if (TryToUnwrap(entry, kek, &failure)) break;
-      if (!HasAnotherKek(entry)) Raise(failure);
-    } else if (!HasAnotherKek(entry)) {
-      RaiseNoKek(entry->row);
-    }
-  }
-  const DekRow& row = entry->row;
-  entry->opened_at = MonotonicSeconds();
-  CountFound(Found::kOnToken);
-  AuditKey("open_dek", row.name, row.id);
-}
-
 // Whether nobody has taken the DEK out of service, or is about to. Whoever does it from here on has it
-// forgotten when that transaction ends; but one that is prepared already has done so, and will not again.
+// forgotten, and offered no more, when that transaction ends; but one that is prepared has done so already.
 bool MayBeShared(const DekRow& row) {
   const Oid table = KnownTables().dek;
   LOCKTAG tag;
@@ -88,6 +69,25 @@ bool MayBeShared(const DekRow& row) {
   const bool vouched = IsVouchedFor(row);
   UnlockRelationOid(table, AccessShareLock);
   return vouched;
+}
+
+// One try, by the KEK's row as it was read: while a backend has the turn, it waits for no lock of PostgreSQL.
+// Another that has that lock may wait for the turn, and nobody would see the deadlock.
+bool TryToOpen(CachedDek* entry, const keyring::KekRow& kek, Found* found, base::Failure* failure) {
+  *found = Found::kOnToken;
+  if (!SharedCacheIsOn()) return TryToUnwrap(entry, kek, failure);
+  // Many that start at once make one login between them.
+  TakeTurn();
+  bool opened = TakeSharedDek(entry);
+  if (opened) {
+    *found = Found::kShared;
+  } else {
+    const bool may_be_shared = MayBeShared(entry->row);
+    opened = TryToUnwrap(entry, kek, failure);
+    if (opened && may_be_shared) OfferSharedDek(*entry);
+  }
+  DropTurn();
+  return opened;
 }
 
 }  // namespace
@@ -126,19 +126,22 @@ void OpenDek(CachedDek* entry) {
     CountFound(Found::kShared);
     return;
   }
-  if (!SharedCacheIsOn()) {
-    UnwrapOnToken(entry);
-    return;
+  // While this one waits for its turn, or for the token, another may put all DEKs under a new KEK and destroy
+  // the old one: in tp_kek, in the token, or in both.
+  Found found;
+  base::Failure failure;
+  keyring::KekRow kek;
+  for (;;) {
+    CHECK_FOR_INTERRUPTS();
+    if (ReadKek(entry->row.kek_id, &kek)) {
+      if (TryToOpen(entry, kek, &found, &failure)) break;
+      if (!HasAnotherKek(entry)) Raise(failure);
+    } else if (!HasAnotherKek(entry)) {
+      RaiseNoKek(entry->row);
+    }
   }
-  // Many that start at once make one login between them.
-  TakeTurn();
-  if (TakeSharedDek(entry)) {
-    CountFound(Found::kShared);
-  } else {
-    UnwrapOnToken(entry);
-    if (MayBeShared(entry->row)) OfferSharedDek(*entry);
-  }
-  DropTurn();
+  CountFound(found);
+  if (found == Found::kOnToken) AuditKey("open_dek", entry->row.name, entry->row.id);
 }
 
 void LockForEncryption() {

@@ -137,6 +137,17 @@ is(read_anew(), 21, 'leaves it free for others');
 is(ask($open, $read), 21, 'and for itself');
 $open->quit;
 
+# Whoever waits for a lock of PostgreSQL does not have the turn: the lock's holder may want it.
+$node->safe_psql('postgres', 'SELECT tp_forget_keys()');
+$open = session($node);
+ask($open, "SET statement_timeout = '20s'; BEGIN; LOCK TABLE tp_kek IN ACCESS EXCLUSIVE MODE");
+my $waiting = begin_sql($node, 'postgres', $read);
+waits_for_lock($node, '%tp_decrypt(value%') or die 'nobody waits';
+is(ask($open, $read), 21, 'with the table of KEKs locked, its holder decrypts');
+ask($open, 'ROLLBACK');
+is(end_sql($waiting), 21, 'and then the other one');
+$open->quit;
+
 $node->append_conf('postgresql.conf', "trustpoint.shared_dek_cache = off\n");
 $node->restart;
 $before = logins();
