@@ -21,7 +21,7 @@ enum class KekUse : std::uint8_t { kWrap, kEncrypt };
 
 struct KekRow {
   KekId id;
-  char label[kMaxLabelSize + 1];
+  char label[kMaxLabelSize + 1];  // UTF-8
   char token_serial[17];
   KekUse use;
   base::Block<kProbeSize> probe;

@@ -2,6 +2,7 @@
 
 #include "pg/postgres.hpp"
 #include "pg/settings.hpp"
+#include "pg/text.hpp"
 
 extern "C" {
 #include "commands/dbcommands.h"
@@ -33,7 +34,7 @@ void Log(const char* event, const char* name, std::uint32_t id) {
   AppendMember(&line, "role", GetUserNameFromId(GetUserId(), true));
   const char* database = get_database_name(MyDatabaseId);
   AppendMember(&line, "database", database != nullptr ? database : "");
-  if (name != nullptr) AppendMember(&line, "key", name);
+  if (name != nullptr) AppendMember(&line, "key", ShownFromUtf8(name));
   if (id != 0) appendStringInfo(&line, ", \"key_id\": %u", id);
   Write(&line);
 }

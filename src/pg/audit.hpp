@@ -5,7 +5,7 @@
 
 namespace trustpoint::pg {
 
-// A change or opening of a key, at trustpoint.audit = keys and all. id 0: none. name may be nullptr. UTF-8.
+// A change or opening of a key, at trustpoint.audit = keys and all. id 0: none. name: UTF-8, may be nullptr.
 void AuditKey(const char* event, const char* name, std::uint32_t id);
 // A use of a DEK on a value, at trustpoint.audit = all.
 void AuditValue(const char* function, const char* name, std::uint32_t id);

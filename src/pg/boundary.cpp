@@ -45,9 +45,9 @@ int SqlState(base::ErrorCode code) {
 }  // namespace
 
 void Raise(const base::Failure& failure) {
-  const char* detail = failure.detail[0] != '\0' ? Printable(failure.detail) : nullptr;
-  const char* hint = failure.hint[0] != '\0' ? Printable(failure.hint) : nullptr;
-  ereport(ERROR, (errcode(SqlState(failure.code)), errmsg_internal("%s", Printable(failure.message)),
+  const char* detail = failure.detail[0] != '\0' ? ShownFromUtf8(failure.detail) : nullptr;
+  const char* hint = failure.hint[0] != '\0' ? ShownFromUtf8(failure.hint) : nullptr;
+  ereport(ERROR, (errcode(SqlState(failure.code)), errmsg_internal("%s", ShownFromUtf8(failure.message)),
                   detail != nullptr ? errdetail_internal("%s", detail) : 0,
                   hint != nullptr ? errhint("%s", hint) : 0));
   pg_unreachable();

@@ -13,6 +13,7 @@ extern "C" {
 #include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_type_d.h"
+#include "mb/pg_wchar.h"
 #include "utils/acl.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -156,10 +157,16 @@ void FillDek(HeapTuple tuple, TupleDesc descriptor, keyring::DekRow* row) {
     RaiseMalformed("tp_dek", "wrapped");
 }
 
+// As it is in SQL_ASCII: there tp_setup once took a setting's bytes whatever they were.
+std::string_view KekLabelColumn(HeapTuple tuple, TupleDesc descriptor) {
+  const std::string_view label = TextColumn(tuple, descriptor, kek::kLabel);
+  return GetDatabaseEncoding() == PG_SQL_ASCII ? label : ToUtf8(label).view();
+}
+
 void FillKek(HeapTuple tuple, TupleDesc descriptor, keyring::KekRow* row) {
   *row = keyring::KekRow{};
   if (!BytesColumn(tuple, descriptor, kek::kId, row->id)) RaiseMalformed("tp_kek", "id");
-  if (!CopyText(row->label, TextColumn(tuple, descriptor, kek::kLabel))) RaiseMalformed("tp_kek", "label");
+  if (!CopyText(row->label, KekLabelColumn(tuple, descriptor))) RaiseMalformed("tp_kek", "label");
   if (!CopyText(row->token_serial, TextColumn(tuple, descriptor, kek::kTokenSerial)))
     RaiseMalformed("tp_kek", "token_serial");
   row->use =
@@ -316,9 +323,7 @@ bool ReadKek(const keyring::KekId& id, keyring::KekRow* row) {
 bool IsKekLabel(std::string_view label) {
   bool found = false;
   Scan(KekTable(), nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
-    keyring::KekRow row;
-    FillKek(tuple, descriptor, &row);
-    found = row.label == label;
+    found = KekLabelColumn(tuple, descriptor) == label;
     return !found;
   });
   return found;

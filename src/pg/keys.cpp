@@ -6,6 +6,7 @@
 #include "pg/redaction.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_cache.hpp"
+#include "pg/text.hpp"
 
 extern "C" {
 #include "utils/inval.h"
@@ -79,9 +80,8 @@ const char* OriginOf(envelope::Purpose purpose) {
 }
 
 [[noreturn]] void RaiseNoDek(envelope::Purpose purpose, std::string_view name) {
-  const int size = static_cast<int>(name.size());
   ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                  errmsg("there is no DEK named \"%.*s\" for purpose \"%s\"", size, name.data(),
+                  errmsg("there is no DEK named \"%s\" for purpose \"%s\"", ShownFromUtf8(name),
                          envelope::PurposeName(purpose)),
                   errhint("%s", OriginOf(purpose))));
   pg_unreachable();
@@ -114,7 +114,7 @@ void RequireUsable(const DekVersions& versions, envelope::Purpose purpose) {
 
 [[noreturn]] void RaiseUnusable(const DekRow& row) {
   ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                  errmsg("DEK %u (%s) is %s", row.id, row.name, StateName(row.state)),
+                  errmsg("DEK %u (%s) is %s", row.id, ShownFromUtf8(row.name), StateName(row.state)),
                   row.state == DekState::kDisabled
                       ? errhint("Whoever disabled it can enable it again with tp_enable_dek(%u).", row.id)
                       : errhint("Its values are lost by intent: the key is gone from this database.")));
@@ -146,10 +146,9 @@ const CachedDek* DekForName(envelope::Purpose purpose, std::string_view name, Ca
   bool exists;
   CachedDek* entry = ActiveEntry(purpose, name, &exists);
   if (entry == nullptr) {
-    const int size = static_cast<int>(name.size());
     if (exists)
       ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                      errmsg("no DEK named \"%.*s\" is active", size, name.data()),
+                      errmsg("no DEK named \"%s\" is active", ShownFromUtf8(name)),
                       purpose == envelope::Purpose::kTpsec
                           ? errhint("Enable it with tp_enable_dek, or bring it in anew by tp_import_dek.")
                           : errhint("Make a new version with tp_rotate_dek.")));

@@ -2,6 +2,7 @@
 
 #include "hsm/change_key.hpp"
 #include "pg/journal.hpp"
+#include "pg/text.hpp"
 #include "pg/token.hpp"
 #include "pg/token_catalog.hpp"
 #include "pg/token_store.hpp"
@@ -49,7 +50,8 @@ bool Try(const char* what, Step step) {
   if (done || failure.code == base::ErrorCode::kNotFound) return true;
   if (failure.code == base::ErrorCode::kTokenUnreachable || failure.code == base::ErrorCode::kNotConfigured)
     Raise(failure);
-  ereport(LOG, (errmsg("trustpoint: could not %s", what), errdetail_internal("%s", failure.message)));
+  ereport(LOG, (errmsg("trustpoint: could not %s", what),
+                errdetail_internal("%s", ShownFromUtf8(failure.message))));
   return false;
 }
 

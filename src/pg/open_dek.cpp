@@ -8,6 +8,7 @@
 #include "pg/keys.hpp"
 #include "pg/shared_cache.hpp"
 #include "pg/statistics.hpp"
+#include "pg/text.hpp"
 #include "pg/token.hpp"
 
 extern "C" {
@@ -112,9 +113,10 @@ void RequireCapability(CachedDek* entry, Capability capability) {
   if (MayUse(entry, capability)) return;
   const char* name = kCapabilityNames[static_cast<std::size_t>(capability)];
   const char* role = GetUserNameFromId(GetUserId(), false);
+  const char* dek = ShownFromUtf8(entry->row.name_view());
   ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                  errmsg("role \"%s\" may not %s with DEK \"%s\"", role, name, entry->row.name),
-                  errhint("Ask for: SELECT tp_grant('%s', '%s', '%s');", role, name, entry->row.name)));
+                  errmsg("role \"%s\" may not %s with DEK \"%s\"", role, name, dek),
+                  errhint("Ask for: SELECT tp_grant('%s', '%s', '%s');", role, name, dek)));
 }
 
 void OpenDek(CachedDek* entry) {

@@ -33,6 +33,12 @@ class ResultRow {
     else
       Text(text);
   }
+  void TokenTextOrNull(const char* utf8) {
+    if (utf8[0] == '\0')
+      Null();
+    else
+      TokenText(utf8);
+  }
   void Int(int value) { Add(Int32GetDatum(value)); }
   void Bigint(std::uint64_t value) { Add(Int64GetDatum(static_cast<int64>(value))); }
   void Double(double value) { Add(Float8GetDatum(value)); }

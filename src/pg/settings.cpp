@@ -121,7 +121,7 @@ int DekCacheTtl() { return dek_cache_ttl; }
 bool SharedDekCache() { return shared_dek_cache; }
 Audit AuditLevel() { return static_cast<Audit>(audit); }
 RedactLog RedactLogLevel() { return static_cast<RedactLog>(redact_log); }
-const char* KekLabel() { return kek_label; }
+Utf8 KekLabel() { return SettingToUtf8(kek_label); }
 const char* SoPinFile() { return so_pin_file; }
 const char* RecoveryKeySha256() { return recovery_key_sha256; }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "envelope/value.hpp"
+#include "pg/text.hpp"
 #include "pkcs11/connection.hpp"
 
 namespace trustpoint::pg {
@@ -16,7 +17,7 @@ int DekCacheTtl();               // seconds; 0: no bound
 bool SharedDekCache();
 Audit AuditLevel();
 RedactLog RedactLogLevel();
-const char* KekLabel();
+Utf8 KekLabel();  // may ereport: not for use inside a body
 const char* SoPinFile();
 const char* RecoveryKeySha256();
 // May throw: for use inside a body.

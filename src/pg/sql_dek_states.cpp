@@ -16,11 +16,12 @@ using keyring::DekRow;
 using keyring::DekState;
 
 [[noreturn]] void RaiseWrongState(const DekRow& row, const char* needed) {
-  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                  errmsg("DEK %u (%s) is %s, not %s", row.id, row.name, StateName(row.state), needed),
-                  row.state == DekState::kActive && strcmp(needed, "disabled") != 0
-                      ? errhint("It encrypts new values. Make a new version with tp_rotate_dek first.")
-                      : 0));
+  ereport(ERROR,
+          (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+           errmsg("DEK %u (%s) is %s, not %s", row.id, ShownFromUtf8(row.name), StateName(row.state), needed),
+           row.state == DekState::kActive && strcmp(needed, "disabled") != 0
+               ? errhint("It encrypts new values. Make a new version with tp_rotate_dek first.")
+               : 0));
   pg_unreachable();
 }
 
@@ -65,7 +66,7 @@ TP_SQL_FUNCTION(tp_destroy_dek) {
     ereport(ERROR,
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
              errmsg("DEK %u (%s) was not destroyed: transactions that had encrypted have only ended now",
-                    row.id, row.name),
+                    row.id, ShownFromUtf8(row.name)),
              errdetail("They may have left values under it that nobody could see before."),
              errhint("Look with tp_key_usage again, then repeat the call. tp_disable_dek(%u) beforehand "
                      "makes it sure.",

@@ -70,10 +70,9 @@ void CheckKekLabel(std::string_view label) {
   if (label.empty())
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the label of a KEK must not be empty"),
                     errhint("Trustpoint's is \"trustpoint-app-secret-kek\", before \"trustpoint-kek\".")));
-  if (label != KekLabel() && !IsKekLabel(label)) return;
+  if (label != KekLabel().view() && !IsKekLabel(label)) return;
   ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                  errmsg("\"%.*s\" is the label of a KEK of this extension", static_cast<int>(label.size()),
-                         label.data()),
+                  errmsg("\"%s\" is the label of a KEK of this extension", ShownFromUtf8(label)),
                   errhint("Name the KEK that Trustpoint protected its DEK with.")));
 }
 
@@ -85,8 +84,8 @@ void CheckKekLabel(std::string_view label) {
 }
 
 [[noreturn]] void RaiseKnown(const DekRow& known) {
-  ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-                  errmsg("this DEK is here already: it is DEK %u (%s)", known.id, known.name)));
+  ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("this DEK is here already: it is DEK %u (%s)",
+                                                            known.id, ShownFromUtf8(known.name))));
   pg_unreachable();
 }
 

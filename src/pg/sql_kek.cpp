@@ -74,13 +74,14 @@ TP_SQL_FUNCTION(tp_destroy_kek) {
     ereport(ERROR,
             (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no KEK with this id and label in tp_kek"),
              errhint("Give the id and the label of one row of tp_kek.")));
+  const char* shown = ShownFromUtf8(kek.label);
   if (NewestKek().id == kek_id)
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                    errmsg("the KEK \"%s\" is the one that wraps new DEKs", kek.label),
+                    errmsg("the KEK \"%s\" is the one that wraps new DEKs", shown),
                     errhint("Make a new one with tp_rotate_kek first.")));
   if (const int count = CountDeksOf(kek_id); count > 0)
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                    errmsg("%d DEKs are still wrapped by the KEK \"%s\"", count, kek.label),
+                    errmsg("%d DEKs are still wrapped by the KEK \"%s\"", count, shown),
                     errhint("tp_rotate_kek wraps them anew.")));
   DeleteKek(kek_id);
   bool destroyed = false;
@@ -92,15 +93,14 @@ TP_SQL_FUNCTION(tp_destroy_kek) {
     });
   });
   if (elsewhere)
-    ereport(ERROR,
-            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the KEK \"%s\" is not in this token", kek.label),
-             errdetail("Its row in tp_kek names token serial %s.", kek.token_serial),
-             errhint("Connect that token. If it is gone for good, delete the row.")));
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the KEK \"%s\" is not in this token", shown),
+                    errdetail("Its row in tp_kek names token serial %s.", kek.token_serial),
+                    errhint("Connect that token. If it is gone for good, delete the row.")));
   AuditKey("destroy_kek", kek.label, 0);
   ereport(
       NOTICE,
-      (destroyed ? errmsg("the KEK \"%s\" is destroyed", kek.label)
-                 : errmsg("the KEK \"%s\" was not in the token any more", kek.label),
+      (destroyed ? errmsg("the KEK \"%s\" is destroyed", shown)
+                 : errmsg("the KEK \"%s\" was not in the token any more", shown),
        errdetail("Other databases on the token, backups of this one and copies of the token may know it.")));
   PG_RETURN_VOID();
 }

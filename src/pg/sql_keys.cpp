@@ -89,10 +89,11 @@ void VerifyAll(const DekRow* rows, int count, base::Failure* problems) {
 }
 
 KekRow SetUpKek() {
+  const Utf8 label = KekLabel();
   KekRow kek;
   RunOnToken(Level::kLogin, Gate::kHeld, [&](Connection& connection) {
     connection.Run(Level::kLogin, [&](Session& session) {
-      kek = keyring::FindOrCreateKek(session, KekLabel(), connection.token().serial);
+      kek = keyring::FindOrCreateKek(session, label.view(), connection.token().serial);
     });
   });
   InsertKek(kek);
@@ -180,7 +181,7 @@ TP_SQL_FUNCTION(tp_verify_keys) {
     row.Text(envelope::PurposeName(rows[i].purpose));
     row.Text(StateName(rows[i].state));
     row.Bool(problems[i].message[0] == '\0');
-    row.TextOrNull(problems[i].message);
+    row.TokenTextOrNull(problems[i].message);
     row.Put(fcinfo);
   }
   return Datum{0};

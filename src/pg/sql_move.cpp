@@ -65,9 +65,10 @@ const char* Setting(const char* name, const char* value) {
 TP_SQL_FUNCTION(tp_move_to_token) {
   static constexpr const char* kNames[] = {"module",      "token",     "pin_file",
                                            "environment", "init_args", "kek_label"};
-  const char* arguments[6];
+  const char* arguments[6];  // in the database's encoding, to be shown
+  Utf8 utf8[6];
   for (int i = 0; i < 6; ++i) {
-    RequireArgument(fcinfo, i, kNames[i]);
+    utf8[i] = TextArgument(fcinfo, i, kNames[i]);
     arguments[i] = text_to_cstring(PG_GETARG_TEXT_PP(i));
   }
   BeginKeyChange(fcinfo, "tp_move_to_token()");
@@ -85,8 +86,9 @@ TP_SQL_FUNCTION(tp_move_to_token) {
   UnwrapAll(deks);
 
   Backend& backend = ThisBackend();
-  Run([&] { backend.elsewhere = {arguments[0], arguments[3], arguments[4], arguments[1], arguments[2]}; });
-  const KekRow kek = FindOrCreateNewKek(arguments[5]);
+  const auto text = [&](int i) { return std::string(utf8[i].view()); };
+  Run([&] { backend.elsewhere = {text(0), text(3), text(4), text(1), text(2)}; });
+  const KekRow kek = FindOrCreateNewKek(utf8[5].view());
   WrapAll(kek, deks);
   backend.StopMoving();
 

@@ -37,7 +37,7 @@ DekRow UndestroyedRow(int32 id) {
   const DekRow row = ExistingDek(id);
   if (row.state == keyring::DekState::kDestroyed)
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                    errmsg("DEK %u (%s) is destroyed", row.id, row.name),
+                    errmsg("DEK %u (%s) is destroyed", row.id, ShownFromUtf8(row.name)),
                     errhint("It was destroyed by intent, and stays so.")));
   return row;
 }
@@ -86,10 +86,11 @@ bool IsInToken(const KekRow& row) {
 KekRow KekOfThisToken() {
   const KekRow newest = NewestKek();
   if (IsInToken(newest)) return newest;
+  const Utf8 label = KekLabel();
   KekRow kek;
   RunOnToken(Level::kLogin, Gate::kHeld, [&](Connection& connection) {
     connection.Run(Level::kLogin, [&](Session& session) {
-      kek = keyring::FindOrCreateKek(session, KekLabel(), connection.token().serial);
+      kek = keyring::FindOrCreateKek(session, label.view(), connection.token().serial);
     });
   });
   KekRow known;

@@ -136,7 +136,7 @@ TP_SQL_FUNCTION(tp_rewrap_problem) {
   PreventCommandDuringRecovery("tp_rewrap_problem()");
   const char* problem = TryRewrap(fcinfo);
   if (problem == nullptr) PG_RETURN_NULL();
-  PG_RETURN_TEXT_P(cstring_to_text(Printable(problem)));
+  PG_RETURN_TEXT_P(cstring_to_text(ShownFromUtf8(problem)));
 }
 
 // tp_take_rewrapped(value bytea) RETURNS bytea

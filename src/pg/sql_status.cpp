@@ -22,8 +22,8 @@ TP_SQL_FUNCTION(tp_status) {
   const base::SecretMemoryStatus memory = base::SecretMemory();
   ResultRow row;
   row.TextOrNull(GetConfigOption("trustpoint.pkcs11_module", false, false));
-  row.TextOrNull(token.label.c_str());
-  row.TextOrNull(token.serial.c_str());
+  row.TokenTextOrNull(token.label.c_str());
+  row.TokenTextOrNull(token.serial.c_str());
   row.Text(connection.started() && connection.level() >= pkcs11::Level::kToken ? "open" : "closed");
   row.Bigint(connection.epoch());
   row.Int(static_cast<int>(backend.deks.opened()));

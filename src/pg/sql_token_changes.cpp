@@ -21,11 +21,6 @@ namespace {
 
 using pkcs11::Session;
 
-void Audit(const char* event, std::string_view label) {
-  const std::string_view shown = FromUtf8(label);
-  AuditKey(event, pnstrdup(shown.data(), shown.size()), 0);
-}
-
 // What has no CKA_ID of its own could be mistaken for another key.
 void RequireId(const KnownKey& known) {
   if (known.id.size == 0)
@@ -146,7 +141,7 @@ TP_SQL_FUNCTION(tp_rename_key) {
   Adopt(known);
   RenameInToken(id, old_label, new_label.view());
   RenameTokenKey(id, new_label.view());
-  Audit("rename_key", new_label.view());
+  AuditKey("rename_key", pnstrdup(new_label.data, new_label.size), 0);
   PG_RETURN_VOID();
 }
 
@@ -175,7 +170,7 @@ TP_SQL_FUNCTION(tp_destroy_key) {
   if (!IsGone(known)) FreeLabel(known);
   WillDestroyKey(id);
   MoveToTrash(id, old_label, has_row);
-  Audit("destroy_key", old_label);
+  AuditKey("destroy_key", old_label, 0);
   PG_RETURN_VOID();
 }
 

@@ -82,8 +82,7 @@ Datum MakeKey(FunctionCallInfo fcinfo, const char* function, const char* event, 
   });
   InsertTokenKey(made.Row(id, pnstrdup(label.data, label.size)));
   if (!RoleIsOwner(GetUserId())) GrantAllOperations(id, GetUserId());
-  const std::string_view shown = FromUtf8(label.view());
-  AuditKey(event, pnstrdup(shown.data(), shown.size()), 0);
+  AuditKey(event, pnstrdup(label.data, label.size), 0);
   return CopyBytes(id.view());
 }
 

@@ -18,6 +18,10 @@ bool IsUtf8(std::string_view text) {
   return pg_verify_mbstr(PG_UTF8, text.data(), static_cast<int>(text.size()), true);
 }
 
+bool IsHigh(char c) { return (c & 0x80) != 0; }
+
+bool IsAscii(std::string_view text) { return std::none_of(text.begin(), text.end(), IsHigh); }
+
 struct Converted {
   char* data;
   size_t size;
@@ -85,15 +89,24 @@ std::string_view FromUtf8(std::string_view utf8) {
   return {converted.data, converted.size};
 }
 
-const char* ShownFromUtf8(const char* utf8) {
+const char* ShownFromUtf8(std::string_view utf8) {
   const int encoding = GetDatabaseEncoding();
-  if (KeepsBytes(encoding) || !IsUtf8(utf8)) return Printable(utf8);
-  const Converted converted = Convert(utf8, PG_UTF8, encoding);
-  if (converted.complete) return Printable(converted.data);
-  char* ascii = pstrdup(utf8);
-  for (char* c = ascii; *c != '\0'; ++c)
-    if ((*c & 0x80) != 0) *c = '?';
-  return Printable(ascii);
+  char* copy = pnstrdup(utf8.data(), utf8.size());
+  if (!KeepsBytes(encoding) && !IsAscii(utf8) && IsUtf8(utf8)) {
+    const Converted converted = Convert(utf8, PG_UTF8, encoding);
+    if (converted.complete)
+      copy = converted.data;
+    else
+      std::replace_if(copy, copy + strlen(copy), IsHigh, '?');
+  }
+  MakePrintable(copy);
+  return copy;
+}
+
+Utf8 SettingToUtf8(const char* value) {
+  if (IsUtf8(value)) return {value, strlen(value), nullptr};
+  if (KeepsBytes(GetDatabaseEncoding())) RaiseNotText("Write settings in UTF-8.");
+  return ToUtf8(value);
 }
 
 text* ReplaceByText(struct varlena* utf8, const char* if_no_text, const char* if_no_place) {
@@ -119,10 +132,16 @@ text* ReplaceByText(struct varlena* utf8, const char* if_no_text, const char* if
 
 const char* Printable(const char* text) {
   char* copy = pstrdup(text);
-  const bool valid = pg_verify_mbstr(GetDatabaseEncoding(), copy, static_cast<int>(strlen(copy)), true);
-  for (char* c = copy; *c != '\0'; ++c)
-    if ((!valid && (*c & 0x80) != 0) || static_cast<unsigned char>(*c) < ' ') *c = '?';
+  MakePrintable(copy);
   return copy;
+}
+
+void MakePrintable(char* text) {
+  const size_t size = strlen(text);
+  const bool valid = pg_verify_mbstr(GetDatabaseEncoding(), text, static_cast<int>(size), true);
+  std::replace_if(
+      text, text + size, [=](char c) { return (!valid && IsHigh(c)) || static_cast<unsigned char>(c) < ' '; },
+      '?');
 }
 
 }  // namespace trustpoint::pg

@@ -30,8 +30,13 @@ Utf8 ToUtf8(std::string_view text);
 // To the database's encoding; palloc'ed where the encodings differ. For names: raises as ReplaceByText does.
 std::string_view FromUtf8(std::string_view utf8);
 
-// The same for what a token gave, which is shown as it can be: never raises for what has no place there.
-const char* ShownFromUtf8(const char* utf8);
+// The same for what is only shown, in messages and of what a token gave: never raises for what has no place
+// there.
+const char* ShownFromUtf8(std::string_view utf8);
+
+// A setting's value as UTF-8: postgresql.conf has it so, for databases of every encoding, and a SET has it in
+// the encoding of this one.
+Utf8 SettingToUtf8(const char* value);
 
 // Makes decrypted UTF-8, a varlena of exactly its size, into text of the database. The bytes are checked, and
 // wiped where the result is another copy or an error: 22021 for bytes that are no text, with a hint where
@@ -40,5 +45,7 @@ text* ReplaceByText(struct varlena* utf8, const char* if_no_text, const char* if
 
 // A copy that is safe to show: a token may have put anything into a label.
 const char* Printable(const char* text);
+// The same in place, where nothing may be allocated.
+void MakePrintable(char* text);
 
 }  // namespace trustpoint::pg

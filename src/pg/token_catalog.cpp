@@ -23,9 +23,6 @@ constexpr AttrNumber kId = 1, kLabel = 2, kType = 3, kCurve = 5, kMode = 7, kBou
 namespace trash {
 constexpr AttrNumber kId = 1;
 }
-namespace kek {
-constexpr AttrNumber kLabel = 2;
-}
 namespace grant {
 constexpr AttrNumber kId = 1, kGrantee = 2, kOperation = 3;
 }
@@ -163,15 +160,7 @@ bool IsTrash(const KeyId& id) {
   return found;
 }
 
-bool IsKeyringLabel(std::string_view label) {
-  if (hsm::IsReservedLabel(label)) return true;
-  bool found = false;
-  ScanTable(kek_table, InvalidOid, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
-    found = ToUtf8(TextColumn(tuple, descriptor, kek::kLabel)).view() == label;
-    return !found;
-  });
-  return found;
-}
+bool IsKeyringLabel(std::string_view label) { return hsm::IsReservedLabel(label) || IsKekLabel(label); }
 
 bool RoleMayOperate(Oid role, const KeyId& id, Operation operation) {
   if (RoleIsOwner(role)) return true;

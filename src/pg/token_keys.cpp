@@ -19,24 +19,18 @@ using pkcs11::Level;
 
 constexpr std::size_t kMostKnown = 1000;
 
-// In the database's encoding, for messages.
-const char* Shown(std::string_view utf8) {
-  const std::string_view text = FromUtf8(utf8);
-  return Printable(pnstrdup(text.data(), text.size()));
-}
-
 [[noreturn]] void RaiseNoKey(std::string_view label) {
-  ereport(ERROR,
-          (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no key \"%s\" in the token", Shown(label)),
-           errhint("tp_hsm_keys() lists the keys.")));
+  ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                  errmsg("there is no key \"%s\" in the token", ShownFromUtf8(label)),
+                  errhint("tp_hsm_keys() lists the keys.")));
   pg_unreachable();
 }
 
 [[noreturn]] void RaiseAmbiguous(std::string_view label) {
-  ereport(ERROR,
-          (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("more than one key has the label \"%s\"", Shown(label)),
-           errdetail("trustpoint does not guess which one is meant."),
-           errhint("Rename or remove the other one with the tools of the token.")));
+  ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+                  errmsg("more than one key has the label \"%s\"", ShownFromUtf8(label)),
+                  errdetail("trustpoint does not guess which one is meant."),
+                  errhint("Rename or remove the other one with the tools of the token.")));
   pg_unreachable();
 }
 
@@ -44,7 +38,7 @@ const char* Shown(std::string_view utf8) {
   ereport(
       ERROR,
       (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-       errmsg("\"%s\" is, or may become, a key of the keyring", Shown(label)),
+       errmsg("\"%s\" is, or may become, a key of the keyring", ShownFromUtf8(label)),
        errdetail(
            "The keys that protect data keys, and labels that start with \"trustpoint-\", are out of reach "
            "of the functions for keys of the token."),
@@ -156,10 +150,11 @@ void CheckOperation(KnownKey* known, Operation operation) {
     ereport(ERROR,
             (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
              operation == Operation::kAny
-                 ? errmsg("role \"%s\" may not look at key \"%s\"", name, Shown(known->label))
-                 : errmsg("role \"%s\" may not use key \"%s\" for \"%s\"", name, Shown(known->label), what),
-             errhint("Ask for: SELECT tp_grant_key(%s, %s, '{%s}');", quote_literal_cstr(Shown(known->label)),
-                     quote_literal_cstr(name), what)));
+                 ? errmsg("role \"%s\" may not look at key \"%s\"", name, ShownFromUtf8(known->label))
+                 : errmsg("role \"%s\" may not use key \"%s\" for \"%s\"", name, ShownFromUtf8(known->label),
+                          what),
+             errhint("Ask for: SELECT tp_grant_key(%s, %s, '{%s}');",
+                     quote_literal_cstr(ShownFromUtf8(known->label)), quote_literal_cstr(name), what)));
   }
   known->allowed_role[index] = role;
 }
@@ -199,8 +194,9 @@ void CheckNewKeyLabel(std::string_view label) {
 void RefuseTakenLabel(std::string_view label) {
   TokenKeyRow row;
   if (ReadTokenKeys(label, &row) > 0)
-    ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("there is a key \"%s\" already", Shown(label)),
-                    errhint("Use another label, or tp_rename_key or tp_destroy_key for the other key.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("there is a key \"%s\" already", ShownFromUtf8(label)),
+             errhint("Use another label, or tp_rename_key or tp_destroy_key for the other key.")));
 }
 
 }  // namespace trustpoint::pg

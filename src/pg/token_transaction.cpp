@@ -7,6 +7,7 @@
 #include "pg/backend.hpp"
 #include "pg/boundary.hpp"
 #include "pg/journal.hpp"
+#include "pg/text.hpp"
 
 extern "C" {
 #include "common/hashfn.h"
@@ -90,10 +91,12 @@ void UndoInToken(Session& session, const Change& change) {
   }
 }
 
-// Why, in words for the log: a session that must be opened first is not an error of its own.
-const char* Reason(const base::Failure& failure) {
-  return failure.code == base::ErrorCode::kNeedStart ? "This backend has no session on the token."
-                                                     : failure.message;
+// Why, in words for the log: a session that must be opened first is not an error of its own. A label in them
+// is cleaned in place, as there is no catalog here to convert it by.
+const char* Reason(base::Failure* failure) {
+  if (failure->code == base::ErrorCode::kNeedStart) return "This backend has no session on the token.";
+  MakePrintable(failure->message);
+  return failure->message;
 }
 
 void Undo(const Change& change) {
@@ -103,7 +106,7 @@ void Undo(const Change& change) {
   if (!done)
     ereport(LOG,
             (errmsg("trustpoint: what an aborted transaction did to a key in the token is not undone yet"),
-             errdetail_internal("%s", Reason(failure)),
+             errdetail_internal("%s", Reason(&failure)),
              errhint("The next function that makes, renames or destroys a key in this database does it.")));
   if (change.slot >= 0)
     (void)(done ? JournalRemove(change.slot, change.id) : JournalMarkAborted(change.slot, change.id));
@@ -117,7 +120,7 @@ void Commit(const Change& change) {
   if (!done)
     ereport(LOG,
             (errmsg("trustpoint: a destroyed key is still in the token"),
-             errdetail_internal("%s", Reason(failure)),
+             errdetail_internal("%s", Reason(&failure)),
              errhint("It is of no use to anybody; the next function that makes, renames or destroys a key in "
                      "this database destroys it.")));
   if (done && change.slot >= 0) (void)JournalRemove(change.slot, change.id);

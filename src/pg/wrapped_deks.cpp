@@ -4,6 +4,7 @@
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
 #include "pg/store.hpp"
+#include "pg/text.hpp"
 #include "pg/token.hpp"
 
 namespace trustpoint::pg {
@@ -46,7 +47,8 @@ KekRow FindOrCreateNewKek(std::string_view label) {
   KekRow known;
   if (ReadKek(kek.id, &known))
     ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-                    errmsg("the key \"%s\" in the token is a KEK of this database already", kek.label),
+                    errmsg("the key \"%s\" in the token is a KEK of this database already",
+                           ShownFromUtf8(kek.label)),
                     errhint("Choose another label.")));
   return kek;
 }

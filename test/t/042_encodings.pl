@@ -156,6 +156,69 @@ my ($answer, $errors) = answer_and_errors($node, 'to_latin1', 'SELECT tp_decrypt
 is($answer, '22P05: the text has a character that has no place in encoding LATIN1', 'to_latin1: a character without a place');
 unlike($errors, qr/Muster|0x|e2|\\x|[^\x20-\x7e\n]/, 'to_latin1: and the message does not show it');
 
+# ---- names and labels beyond ASCII: found again, and shown to a client that speaks UTF-8
+
+$node->safe_psql('postgres', "CREATE DATABASE $_->[0] TEMPLATE template0 ENCODING '$_->[1]' LOCALE 'C'")
+  for [ euc_jp => 'EUC_JP' ], [ by_set => 'LATIN1' ], [ by_file => 'LATIN1' ], [ by_file_too => 'UTF8' ];
+$node->safe_psql('postgres', 'CREATE ROLE mallory LOGIN');
+set_up($node, 'euc_jp');
+my $elsewhere = token_folder($node) . '-2';
+make_token_folder($elsewhere);
+{
+    local $ENV{SOFTHSM2_CONF} = "$elsewhere/softhsm2.conf";
+    run_log([ 'softhsm2-util', '--init-token', '--free', '--label', $_, '--pin', '1234', '--so-pin', '12345678' ]) or die
+      for 'schlüssel', '日本の鍵';
+}
+local $ENV{PGCLIENTENCODING} = 'UTF8';
+for my $case ([ latin1 => 'schlüssel' ], [ euc_jp => '日本の鍵' ]) {
+    my ($database, $name) = @$case;
+    $node->safe_psql($database, qq{SELECT tp_create_dek('$name'); SELECT tp_grant('mallory', 'encrypt', 'default'), tp_grant('mallory', 'decrypt', 'default');
+        CREATE TABLE named AS SELECT tp_encrypt('x', '', '$name') AS value; GRANT SELECT ON named TO mallory; SELECT tp_rotate_dek('$name')});
+    my $id = $node->safe_psql($database, "SELECT id FROM tp_keyring WHERE name = '$name' AND state = 'retired'");
+    my $is = sub { is(try_sql($node, $database, $_[0]), $_[1], "$database: $_[1]") };
+    is(try_sql($node, $database, $_->[1], role => 'mallory'), qq{42501: role "mallory" may not $_->[0] with DEK "$name"}, "$database: may not $_->[0]")
+      for [ encrypt => "SELECT tp_encrypt('x', '', '$name')" ], [ decrypt => 'SELECT tp_decrypt(value) FROM named' ];
+    $is->("SELECT tp_encrypt('x', '', '${name}2')", qq{42704: there is no DEK named "${name}2" for purpose "data"});
+    $is->("SELECT tp_enable_dek($id)", "55000: DEK $id ($name) is retired, not disabled");
+    $is->("SELECT tp_disable_dek($id)", '');
+    $is->('SELECT tp_decrypt(value) FROM named', "55000: DEK $id ($name) is disabled");
+    $is->(q{SELECT tp_rewrap_problem(value, '') FROM named}, "DEK $id ($name) is disabled");
+    $node->safe_psql($database, qq{SELECT tp_enable_dek($id); CREATE TABLE good AS TABLE tp_dek;
+        UPDATE tp_dek SET wrapped = set_byte(wrapped, 3, get_byte(wrapped, 3) # 1) WHERE id = $id});
+    $is->('SELECT tp_decrypt(value) FROM named', "XX001: the wrapped key of DEK $id ($name) is damaged");
+    $is->('SELECT problem FROM tp_verify_keys() WHERE NOT ok', "the wrapped key of DEK $id ($name) is damaged");
+    $node->safe_psql($database, "UPDATE tp_dek d SET wrapped = g.wrapped FROM good g WHERE g.id = d.id");
+    $is->("SELECT tp_rotate_kek('$name') > 1", 't');
+    $is->("SELECT tp_rotate_kek('$name')", qq{42710: the key "$name" in the token is a KEK of this database already});
+    my $destroy = "SELECT tp_destroy_kek(id, label) FROM tp_kek WHERE label = '$name'";
+    $is->($destroy, qq{55000: the KEK "$name" is the one that wraps new DEKs});
+    $is->("SELECT tp_generate_ec_key('$name')", qq{42501: "$name" is, or may become, a key of the keyring});
+    $is->("SELECT tp_rotate_kek('kek of $database') > 1", 't');
+    my ($answer, $notice) = answer_and_errors($node, $database, $destroy);
+    is($answer, '', "$database: an old KEK is destroyed by its label");
+    like($notice, qr/NOTICE: .*the KEK "$name" is destroyed/, "$database: and called by it");
+    $is->(sprintf(q{BEGIN; SELECT tp_move_to_token('%s', '%s', '%s', 'SOFTHSM2_CONF=%s', kek_label => '%s') > 1; ROLLBACK},
+            softhsm_module(), $name, "$elsewhere/pin", "$elsewhere/softhsm2.conf", $name), 't');
+    is($node->safe_psql($database, 'SELECT count(*) FROM tp_verify_keys() WHERE NOT ok'), '0', "$database: all keys open");
+}
+like(slurp_file($node->logfile), qr/"event": "create_dek".*"key": "schl\xfcssel"/, 'the audit trail is in the encoding of the database, as the log');
+
+# The label of a KEK as a session sets it, and as postgresql.conf has it for databases of every encoding.
+is(try_sql($node, 'by_set', q{CREATE EXTENSION trustpoint; SET trustpoint.kek_label = 'schlüssel-x'; SELECT tp_setup() > 0}), 't',
+    'a label that a session sets');
+$node->append_conf('postgresql.conf', "trustpoint.kek_label = 'schlüssel-x'\n");
+$node->reload;
+for my $database ('by_file', 'by_file_too') {
+    $node->poll_query_until($database, q{LOAD 'trustpoint'; SELECT setting <> 'trustpoint-pg-kek' FROM pg_settings WHERE name = 'trustpoint.kek_label'}, "LOAD\nt")
+      or die 'not reloaded';
+    is(try_sql($node, $database, q{CREATE EXTENSION trustpoint; SELECT tp_setup() > 0}), 't', "$database: a label from the file");
+    is($node->safe_psql($database, 'SELECT id, label FROM tp_kek'), $node->safe_psql('by_set', 'SELECT id, label FROM tp_kek'),
+        "$database: it is the same KEK");
+}
+is($node->safe_psql('by_set', 'SELECT label FROM tp_kek'), 'schlüssel-x', 'and it has that label');
+like(try_sql($node, 'latin1', q{SELECT tp_import_dek('\x} . '00' x 40 . q{', 'schlüssel-x', NULL)}), qr/^22023: "schlüssel-x" is the label of a KEK/,
+    'which no import may name');
+
 # ---- nothing of all that in the log
 
 my $log = slurp_file($node->logfile);
