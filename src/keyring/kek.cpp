@@ -102,11 +102,26 @@ std::vector<CK_OBJECT_HANDLE> Matching(pkcs11::Session& session, base::Bytes id,
   return all;
 }
 
+// Which the functions for keys of the token would no longer reach.
+bool HasPrivateOrPublic(pkcs11::Session& session, std::string_view label) {
+  for (const CK_OBJECT_CLASS kind : {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY}) {
+    Template search;
+    search.Add(CKA_CLASS, CK_ULONG{kind}).Add(CKA_LABEL, label);
+    if (!pkcs11::Find(session, search, 1).empty()) return true;
+  }
+  return false;
+}
+
 [[noreturn]] void ThrowAmbiguous(std::string_view label) {
   throw Error(ErrorCode::kExists,
               "more than one key in the token has the label or the id of the KEK " + Quoted(label),
               "trustpoint does not guess which one is the KEK.",
               "Remove or rename the other key with the tools of the token.");
+}
+
+[[noreturn]] void ThrowTaken(std::string_view label) {
+  throw Error(ErrorCode::kExists, "the label " + Quoted(label) + " belongs to another key in the token", {},
+              "Choose a label that is free; tp_setup and tp_recover_dek take trustpoint.kek_label.");
 }
 
 base::Block<32> ProbePayload() { return crypto::Sha256({base::AsBytes("trustpoint kek probe v1")}); }
@@ -207,13 +222,12 @@ KekRow FindOrCreateKek(pkcs11::Session& session, std::string_view label, std::st
     throw Error(ErrorCode::kInvalidArgument, "the label of a KEK must be 1 to 32 bytes long");
   const auto found = Matching(session, {}, label);
   if (found.size() > 1) ThrowAmbiguous(label);
+  if (HasPrivateOrPublic(session, label)) ThrowTaken(label);
   if (found.size() == 1) {
     const auto id = pkcs11::ReadBytes(session, found[0], CKA_ID).value_or(std::vector<std::uint8_t>());
     if (id.size() != envelope::kKekIdSize ||
         !std::equal(envelope::kKekIdPrefix.begin(), envelope::kKekIdPrefix.end(), id.begin()))
-      throw Error(ErrorCode::kExists,
-                  "the label " + Quoted(label) + " belongs to a key that trustpoint did not make", {},
-                  "Set trustpoint.kek_label to a label that is free, or remove that key.");
+      ThrowTaken(label);
     const KekUse use =
         pkcs11::ReadBool(session, found[0], CKA_UNWRAP).value_or(false) ? KekUse::kWrap : KekUse::kEncrypt;
     (void)CheckAttributes(session, found[0], label, use);

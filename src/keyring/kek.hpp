@@ -36,8 +36,8 @@ class Kek {
 
 // The KEK with this label, made by an earlier call or another database; or a new one. Behind the start gate
 // only, as two who do this at once would make two. serial: the token's. Throws kExists when the label belongs
-// to a key that is no KEK or to several, kWrongKek when a KEK (found or new) has weak attributes; a new one
-// is destroyed first.
+// to a key of any kind that is no KEK or to several, kWrongKek when a KEK (found or new) has weak attributes;
+// a new one is destroyed first.
 KekRow FindOrCreateKek(pkcs11::Session& session, std::string_view label, std::string_view serial);
 
 // Destroys the KEK of the row in the token. False: it is not there. Throws kExists as the constructor of Kek.

@@ -3,6 +3,7 @@
 #include "pg/audit.hpp"
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
+#include "pg/new_kek.hpp"
 #include "pg/sql_arguments.hpp"
 #include "pg/store.hpp"
 #include "pg/token.hpp"
@@ -51,7 +52,7 @@ TP_SQL_FUNCTION(tp_rotate_kek) {
   const Utf8 label = TextArgument(fcinfo, 0, "new_label");
   BeginKeyChange(fcinfo, "tp_rotate_kek()");
   (void)NewestKek();
-  const KekRow kek = FindOrCreateNewKek(label.view());
+  const KekRow kek = FindOrCreateNewKek(fcinfo, label.view());
   const WrappedDeks deks = ReadWrappedDeks();
   WrapAll(kek, deks);
   InsertKek(kek);

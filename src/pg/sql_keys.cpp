@@ -7,6 +7,7 @@
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
 #include "pg/new_dek.hpp"
+#include "pg/new_kek.hpp"
 #include "pg/result_row.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared_cache.hpp"
@@ -88,14 +89,8 @@ void VerifyAll(const DekRow* rows, int count, base::Failure* problems) {
   }
 }
 
-KekRow SetUpKek() {
-  const Utf8 label = KekLabel();
-  KekRow kek;
-  RunOnToken(Level::kLogin, Gate::kHeld, [&](Connection& connection) {
-    connection.Run(Level::kLogin, [&](Session& session) {
-      kek = keyring::FindOrCreateKek(session, label.view(), connection.token().serial);
-    });
-  });
+KekRow SetUpKek(FunctionCallInfo fcinfo) {
+  const KekRow kek = FindOrCreateKek(fcinfo, KekLabel().view());
   InsertKek(kek);
   AuditKey("setup_kek", kek.label, 0);
   return kek;
@@ -108,7 +103,7 @@ TP_SQL_FUNCTION(tp_setup) {
   constexpr std::string_view kDefault = "default";
   BeginKeyChange(fcinfo, "tp_setup()");
   KekRow kek;
-  if (!ReadNewestKek(&kek)) kek = SetUpKek();
+  if (!ReadNewestKek(&kek)) kek = SetUpKek(fcinfo);
   DekRow row;
   bool exists;
   if (ReadActiveDek(Purpose::kData, kDefault, &row, &exists)) {

@@ -6,6 +6,7 @@
 #include "pg/audit.hpp"
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
+#include "pg/new_kek.hpp"
 #include "pg/sql_arguments.hpp"
 #include "pg/store.hpp"
 #include "pg/token.hpp"
@@ -88,7 +89,7 @@ TP_SQL_FUNCTION(tp_move_to_token) {
   Backend& backend = ThisBackend();
   const auto text = [&](int i) { return std::string(utf8[i].view()); };
   Run([&] { backend.elsewhere = {text(0), text(3), text(4), text(1), text(2)}; });
-  const KekRow kek = FindOrCreateNewKek(utf8[5].view());
+  const KekRow kek = FindOrCreateNewKek(fcinfo, utf8[5].view());
   WrapAll(kek, deks);
   backend.StopMoving();
 

@@ -10,6 +10,7 @@
 #include "pg/audit.hpp"
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
+#include "pg/new_kek.hpp"
 #include "pg/secret_file.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql_arguments.hpp"
@@ -83,16 +84,10 @@ bool IsInToken(const KekRow& row) {
 }
 
 // The newest KEK; or, in a token that does not have it, one that is found or made there as by tp_setup.
-KekRow KekOfThisToken() {
+KekRow KekOfThisToken(FunctionCallInfo fcinfo) {
   const KekRow newest = NewestKek();
   if (IsInToken(newest)) return newest;
-  const Utf8 label = KekLabel();
-  KekRow kek;
-  RunOnToken(Level::kLogin, Gate::kHeld, [&](Connection& connection) {
-    connection.Run(Level::kLogin, [&](Session& session) {
-      kek = keyring::FindOrCreateKek(session, label.view(), connection.token().serial);
-    });
-  });
+  const KekRow kek = FindOrCreateKek(fcinfo, KekLabel().view());
   KekRow known;
   if (ReadKek(kek.id, &known)) return known;
   InsertKek(kek);
@@ -155,7 +150,7 @@ TP_SQL_FUNCTION(tp_recover_dek) {
   keyring::KekId kek_id;
   base::Copy(kek_id, exported->kek_id);
 
-  const KekRow kek_row = KekOfThisToken();
+  const KekRow kek_row = KekOfThisToken(fcinfo);
   DekRow changed = row;
   RunOnToken(Level::kLogin, Gate::kForStart, [&](Connection& connection) {
     connection.Run(Level::kLogin, [&](Session& session) {

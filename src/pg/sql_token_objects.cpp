@@ -71,7 +71,7 @@ void PutKey(FunctionCallInfo fcinfo, const hsm::ObjectInfo& object, const Hidden
   const bool has_row = id.size != 0 && ReadTokenKey(id, &known);
   if (!has_row && id.size != 0 && Contains(hidden, id)) return;
   const char* label = has_row ? known.label : object.label.c_str();
-  const bool kek = object.kek || IsKeyringLabel(object.label);
+  const bool kek = object.kek || IsKeyringLabel(object.label, has_row);
   ResultRow row;
   row.TokenText(label);
   row.Value(CopyBytes(object.id));

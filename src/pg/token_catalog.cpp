@@ -98,6 +98,11 @@ const TokenTables& FindTokenTables(FunctionCallInfo fcinfo) {
 
 const TokenTables& KnownTokenTables() { return tables; }
 
+bool HasTokenTables(FunctionCallInfo fcinfo) {
+  FindTables(fcinfo);
+  return OidIsValid(IndexOf("tp_token_key"));
+}
+
 bool TakeTokenStaleMark() {
   const bool was = stale;
   stale = false;
@@ -160,7 +165,9 @@ bool IsTrash(const KeyId& id) {
   return found;
 }
 
-bool IsKeyringLabel(std::string_view label) { return hsm::IsReservedLabel(label) || IsKekLabel(label); }
+bool IsKeyringLabel(std::string_view label, bool has_row) {
+  return hsm::IsReservedLabel(label) || (!has_row && IsKekLabel(label));
+}
 
 bool RoleMayOperate(Oid role, const KeyId& id, Operation operation) {
   if (RoleIsOwner(role)) return true;

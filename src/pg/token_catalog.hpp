@@ -20,6 +20,8 @@ struct TokenTables {
 // Finds them on first use, and again after a change. May ereport, as everything here.
 const TokenTables& FindTokenTables(FunctionCallInfo fcinfo);
 const TokenTables& KnownTokenTables();
+// False where the library is newer than the extension's SQL, and that of version 1.0.
+bool HasTokenTables(FunctionCallInfo fcinfo);
 
 // True once after any of the tables, tp_kek or the roles may have changed.
 bool TakeTokenStaleMark();
@@ -43,8 +45,9 @@ bool ReadTokenKey(const KeyId& id, TokenKeyRow* row);
 KeyId* ReadTrash(int* count);
 bool IsTrash(const KeyId& id);
 
-// Whether the label names a key of the keyring: reserved, or in tp_kek.
-bool IsKeyringLabel(std::string_view label);
+// Whether the label names a key of the keyring: reserved, or in tp_kek. A row of tp_token_key names its key
+// by id, so that a KEK of the same label does not take it away.
+bool IsKeyringLabel(std::string_view label, bool has_row);
 // Whether a role owns the extension, or holds a grant for the operation.
 bool RoleMayOperate(Oid role, const KeyId& id, Operation operation);
 

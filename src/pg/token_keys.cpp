@@ -100,7 +100,7 @@ TokenKeyRow Describe(const hsm::KeyRef& ref) {
 TokenKeyRow ReadForeign(std::string_view name, const hsm::KeyRef& ref) {
   if (!RoleIsOwner(GetUserId())) RaiseNoKey(name);
   const TokenKeyRow found = Describe(ref);
-  if (hsm::IsKekId(found.id.view()) || IsKeyringLabel(found.label)) RaiseKeyring(name);
+  if (hsm::IsKekId(found.id.view()) || IsKeyringLabel(found.label, false)) RaiseKeyring(name);
   TokenKeyRow row;
   const bool has_id = found.id.size != 0;
   const bool elsewhere = ref.id.empty() && has_id && ReadTokenKey(found.id, &row);  // under another label
@@ -109,9 +109,9 @@ TokenKeyRow ReadForeign(std::string_view name, const hsm::KeyRef& ref) {
 }
 
 KnownKey* AdmitByLabel(std::string_view name, std::string_view label) {
-  RefuseKeyringLabel(label);
   TokenKeyRow row;
   const int count = ReadTokenKeys(label, &row);
+  RefuseKeyringLabel(label, count > 0);
   if (count > 1) RaiseAmbiguous(label);
   if (count == 0) row = ReadForeign(name, {label, {}});
   return Remember(name, row, count == 1);
@@ -131,7 +131,7 @@ KnownKey* AdmitByUri(std::string_view name) {
   TokenKeyRow row;
   const bool has_row = ReadTokenKey(id, &row);
   if (!has_row) row = ReadForeign(name, {name, id.view()});
-  RefuseKeyringLabel(row.label);
+  RefuseKeyringLabel(row.label, has_row);
   if (label[0] != '\0' && strcmp(row.label, label) != 0) RaiseNoKey(name);
   return Remember(name, row, has_row);
 }
@@ -179,12 +179,12 @@ const KnownKey& FindTokenKey(std::string_view label, Operation operation) {
   return *known;
 }
 
-void RefuseKeyringLabel(std::string_view label) {
-  if (IsKeyringLabel(label)) RaiseKeyring(label);
+void RefuseKeyringLabel(std::string_view label, bool has_row) {
+  if (IsKeyringLabel(label, has_row)) RaiseKeyring(label);
 }
 
 void CheckNewKeyLabel(std::string_view label) {
-  RefuseKeyringLabel(label);
+  RefuseKeyringLabel(label, false);
   Run([&] { hsm::CheckNewLabel(label); });
   if (pkcs11::IsUri(label))
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("not a label for a key"),

@@ -18,8 +18,8 @@ void RefreshTokenKeys(FunctionCallInfo fcinfo);
 // call of either.
 const KnownKey& FindTokenKey(std::string_view label, Operation operation);
 
-// Raises 42501 for what belongs to the keyring.
-void RefuseKeyringLabel(std::string_view label);
+// Raises 42501 for what belongs to the keyring, as IsKeyringLabel tells.
+void RefuseKeyringLabel(std::string_view label, bool has_row);
 
 // Raises unless the label can be a new key's: 42501, 22023.
 void CheckNewKeyLabel(std::string_view label);

@@ -1,17 +1,13 @@
 #include "pg/wrapped_deks.hpp"
 
-#include "keyring/kek.hpp"
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
 #include "pg/store.hpp"
-#include "pg/text.hpp"
-#include "pg/token.hpp"
 
 namespace trustpoint::pg {
 
 using keyring::DekRow;
 using keyring::KekRow;
-using pkcs11::Level;
 
 WrappedDeks ReadWrappedDeks() {
   int count;
@@ -35,22 +31,6 @@ int StoreWrappedDeks(const WrappedDeks& deks) {
     ++changed;
   }
   return changed;
-}
-
-KekRow FindOrCreateNewKek(std::string_view label) {
-  KekRow kek;
-  RunOnToken(Level::kLogin, Gate::kHeld, [&](pkcs11::Connection& connection) {
-    connection.Run(Level::kLogin, [&](pkcs11::Session& session) {
-      kek = keyring::FindOrCreateKek(session, label, connection.token().serial);
-    });
-  });
-  KekRow known;
-  if (ReadKek(kek.id, &known))
-    ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-                    errmsg("the key \"%s\" in the token is a KEK of this database already",
-                           ShownFromUtf8(kek.label)),
-                    errhint("Choose another label.")));
-  return kek;
 }
 
 }  // namespace trustpoint::pg

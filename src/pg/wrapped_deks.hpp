@@ -18,8 +18,4 @@ WrappedDeks ReadWrappedDeks();
 // Writes what differs; returns how many that were.
 int StoreWrappedDeks(const WrappedDeks& deks);
 
-// The KEK of the label, found or made in the token behind the gate. It is no row yet, and is never undone.
-// Raises 42710 when the database knows it already.
-keyring::KekRow FindOrCreateNewKek(std::string_view label);
-
 }  // namespace trustpoint::pg

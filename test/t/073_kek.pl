@@ -95,6 +95,62 @@ for my $label ('trustpoint-pg-kek', 'kek 2', 'kek 5') {
 is(try_sql($node, 'second', $all), 'plain second', 'the second database has none of its values under them');
 everywhere('old KEKs are gone');
 
+# A KEK never takes the label of another key in the token, which nobody could reach any more.
+$node->safe_psql('postgres', q{CREATE ROLE keeper LOGIN; SELECT tp_grant('keeper', 'keys'); SELECT tp_generate_ec_key('ca'), tp_generate_aes_key('aes')});
+my $in_token = sub { my $list = pkcs11_tool($node, '--list-objects'); return join ',', sort $list =~ /label: +(.*\S)/g };
+pkcs11_tool($node, '--keypairgen', '--key-type', 'EC:prime256v1', '--label', $_, '--id', $_ eq 'foreign' ? '0f' : '0e') for 'foreign', 'public';
+pkcs11_tool($node, '--delete-object', '--type', 'privkey', '--label', 'public');
+my $before_refusals = $in_token->();
+for my $label ('ca', 'aes') {
+    is(try_sql($node, 'postgres', "SELECT tp_rotate_kek('$label')", role => 'keeper'), qq{42710: there is a key "$label" already},
+        "a key of this database: $label");
+}
+my ($refused, $errors);
+for my $label ('ca', 'aes', 'foreign', 'public') {
+    ($refused, $errors) = answer_and_errors($node, 'second', "SELECT tp_rotate_kek('$label')");
+    is($refused, qq{42710: the label "$label" belongs to another key in the token}, "a key of others: $label");
+}
+like($errors, qr/HINT:  Choose a label that is free/, 'what to do is said');
+$node->safe_psql('postgres', 'CREATE DATABASE third');
+$node->safe_psql('third', 'CREATE EXTENSION trustpoint');
+is(try_sql($node, 'third', q{SET trustpoint.kek_label = 'ca'; SELECT tp_setup()}), '42710: the label "ca" belongs to another key in the token', 'tp_setup');
+is($in_token->(), $before_refusals, 'no refusal has left a key');
+is(try_sql($node, 'postgres', q{SELECT tp_verify('ca', 'x', tp_sign('ca', 'x'))}), 't', 'the key signs');
+
+# Nor does it get between one who makes a key and the end of his transaction.
+for my $end ([ 'COMMIT', qr/^42710: there is a key "wanted" already/ ], [ 'ROLLBACK', qr/^1$/ ]) {
+    my $database = $end->[0] eq 'COMMIT' ? 'postgres' : 'second';
+    my $maker = session($node);
+    ask($maker, q{BEGIN; SELECT tp_generate_ec_key('wanted')});
+    my $waiting = begin_sql($node, $database, q{SELECT tp_rotate_kek('wanted')});
+    ok(waits_for_lock($node, 'SELECT tp_rotate_kek%'), 'tp_rotate_kek waits for one who makes a key of this label');
+    ask($maker, $end->[0]);
+    like(end_sql($waiting), $end->[1], "until his $end->[0]");
+    $maker->quit;
+    $node->safe_psql('postgres', q{SELECT tp_destroy_key('wanted')}) if $end->[0] eq 'COMMIT';
+}
+is(try_sql($node, 'postgres', q{SELECT tp_generate_ec_key('wanted')}), '42710: the token has a key "wanted" already', 'and the other way round');
+$node->safe_psql('second', q{BEGIN; SELECT tp_rotate_kek('left'); ROLLBACK});
+my $left = q{SELECT encode(id, 'hex') FROM tp_hsm_keys() WHERE label = 'left'};
+my $left_id = $node->safe_psql('second', $left);
+is(try_sql($node, 'second', q{SELECT tp_rotate_kek('left')}), 1, 'a KEK that a rollback left');
+is($node->safe_psql('second', q{SELECT encode(id, 'hex') FROM tp_kek WHERE label = 'left'}), $left_id, 'is taken up again');
+
+# Where both have one label already, the key is still reached by its row, and gets out of the way.
+my $ca = $node->safe_psql('postgres', q{SELECT string_agg('%' || substr(encode(id, 'hex'), i, 2), '' ORDER BY i)
+    FROM tp_token_key, generate_series(1, 31, 2) i WHERE label = 'ca'});
+$node->safe_psql('postgres', q{UPDATE tp_kek SET label = 'ca' WHERE label = 'shared'});
+is(try_sql($node, 'postgres', "SELECT tp_verify('$_', 'x', tp_sign('$_', 'x'))"), 't', "signs: $_") for 'ca', "pkcs11:id=$ca";
+is(try_sql($node, 'postgres', q{SELECT usage FROM tp_hsm_keys() WHERE label = 'ca'}), 'sign', 'and is listed as what it is');
+is(try_sql($node, 'postgres', q{SELECT tp_grant_key('ca', 'keeper', '{manage}')}), '', 'is granted');
+like(try_sql($node, 'postgres', q{SELECT tp_rename_key('aes', 'ca')}), qr/^42501: /, 'no other gets the label');
+is(try_sql($node, 'postgres', q{SELECT tp_rename_key('ca', 'ca 2')}, role => 'keeper'), '', 'is renamed');
+like(try_sql($node, 'postgres', q{SELECT tp_sign('ca', 'x')}), qr/^42501: /, 'then the label is the KEK\'s alone');
+$node->safe_psql('postgres', q{UPDATE tp_kek SET label = 'ca 2' WHERE label = 'ca'});
+is(try_sql($node, 'postgres', q{SELECT tp_destroy_key('ca 2')}), '', 'is destroyed');
+$node->safe_psql('postgres', q{UPDATE tp_kek SET label = 'shared' WHERE label = 'ca 2'});
+everywhere('keys and KEKs of one label');
+
 # The WAL ends where a page of it does: tp_destroy_kek, which writes out what others have committed, takes that for its end.
 my $fill = q{DO $$ DECLARE
     free int; start pg_lsn; overhead int;

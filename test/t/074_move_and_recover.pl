@@ -30,7 +30,10 @@ write_pin("$other/pin", '987654');
     my $out;
     IPC::Run::run([ 'softhsm2-util', '--init-token', '--free', '--label', 'other', '--pin', '987654', '--so-pin', '12345678' ],
         '>', \$out, '2>&1') or die $out;
+    IPC::Run::run([ 'pkcs11-tool', '--module', softhsm_module(), '--login', '--pin', '987654', '--token-label', 'other', '--keypairgen',
+            '--key-type', 'EC:prime256v1', '--label', 'taken', '--id', '0a' ], '>', \$out, '2>&1') or die $out;
 }
+$node->safe_psql('postgres', q{SELECT tp_generate_ec_key('here')});
 my $move = sprintf q{SELECT tp_move_to_token('%s', 'other', '%s', 'SOFTHSM2_CONF=%s')}, softhsm_module(), "$other/pin", "$other/softhsm2.conf";
 
 # ---- the move
@@ -41,7 +44,9 @@ my $before = $node->safe_psql('postgres', $keys);
 for my $wrong ([ 'a wrong PIN', "$other/pin", "$other/so_pin", qr/^38000: / ],
     [ 'a PIN file that is not there', "$other/pin", "$other/nothing", qr/^55000: / ],
     [ 'another label of the token', "'other'", "'nobody'", qr/^42704: / ],
-    [ 'a library that is none', softhsm_module(), "$other/pin", qr/^58000: / ]) {
+    [ 'a library that is none', softhsm_module(), "$other/pin", qr/^58000: / ],
+    [ 'the label of a key over there', "')", "', kek_label => 'taken')", qr/^42710: the label "taken" belongs to another key in the token/ ],
+    [ 'the label of a key of this database', "')", "', kek_label => 'here')", qr/^42710: there is a key "here" already/ ]) {
     my ($name, $from, $to, $pattern) = @$wrong;
     like(ask($session, $move =~ s/\Q$from\E/$to/r), $pattern, "$name is refused");
     is(ask($session, 'SELECT tp_forget_keys() > 0'), 't', "$name: the session forgets its keys");
@@ -121,6 +126,9 @@ like(try_sql($node, 'postgres', $from_file->($ids[0])), qr/^22023: the file of t
 chmod 0600, $key;
 like(try_sql($node, 'postgres', $from_file->($ids[0], passphrase => "$other/pin")), qr/^22023: .*passphrase/, 'a wrong passphrase');
 like(try_sql($node, 'postgres', $from_file->($ids[0], blob => $blob{$ids[1]})), qr/^22023: this is the export of DEK $ids[1]/, 'another DEK');
+is($node->safe_psql('postgres', q{SELECT length(tp_generate_ec_key('signer'))}), 16, 'a key in the new token');
+like(try_sql($node, 'postgres', q{SET trustpoint.kek_label = 'signer'; } . $from_file->($ids[0])), qr/^42710: there is a key "signer" already/,
+    'whose label the KEK may not have');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM tp_kek}), 2, 'no refusal has left a KEK behind');
 is(try_sql($node, 'postgres', $from_file->($_)), '', "DEK $_ is recovered") for @ids[0 .. 2];
 is(try_sql($node, 'postgres', 'SELECT count(*) FROM tp_verify_keys() WHERE NOT ok'), 1, 'one is still missing');
