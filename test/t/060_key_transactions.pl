@@ -289,7 +289,7 @@ is(try($signs->('certified')), 't', 'a key with 152 certificates signs');
 is(try(q{SELECT tp_rename_key('certified', 'renamed') IS NULL}), 'f', 'is renamed');
 like(pkcs11_tool($node, '--list-objects', '--type', $_), qr/label: +renamed/, "in its $_") for 'privkey', 'pubkey';
 is(try(q{SELECT tp_destroy_key('renamed') IS NULL}), 'f', 'and destroyed');
-is(in_token() . trash(), '1', 'which leaves nothing of it');
+unlike(in_token(), qr/certified|renamed/, 'which leaves nothing of it');
 my @left = pkcs11_tool($node, '--list-objects', '--type', 'cert') =~ /^Certificate Object/mg;
 is(scalar @left, 152, 'but its certificates');
 
