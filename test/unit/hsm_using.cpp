@@ -100,10 +100,8 @@ TEST_F(UsingKeys, OpensWhatOpenSslEncryptedInEveryPaddingAndSize) {
 }
 
 // From OpenSSL 3.2 on SoftHSM opens a bad PKCS#1 v1.5 ciphertext as bytes that are made of it and of the key,
-// lest its answer tell of the padding.
-bool Refuses(RsaPadding padding) {
-  return padding != RsaPadding::kPkcs1 || OpenSSL_version_num() < 0x30200000;
-}
+// lest its answer tell of the padding. Before, one of some 2^16 has a good padding by chance.
+int MayOpen(int tries) { return OpenSSL_version_num() < 0x30200000 ? 1 : tries; }
 
 TEST_F(UsingKeys, GivesOneErrorForEveryCiphertextThatDoesNotOpen) {
   MakeRsa("key", Usage::kDecrypt);
@@ -114,11 +112,15 @@ TEST_F(UsingKeys, GivesOneErrorForEveryCiphertextThatDoesNotOpen) {
     WithKey({"key", {}},
             [&](Session&, const TokenKey& key) { ciphertext = key.RequirePublic().Encrypt(padding, kData); });
     std::set<std::string> messages;
+    int tries = 0, have_opened = 0;
     const auto try_it = [&](RsaPadding tried, const Octets& bytes) {
       Octets opened;
       const auto error = ErrorOf([&] { opened = RsaDecrypt({"key", {}}, tried, bytes); });
-      if (!error && !Refuses(tried) && bytes.size() == 256) {
+      const bool unsure = tried == RsaPadding::kPkcs1 && bytes.size() == 256;
+      tries += unsure ? 1 : 0;
+      if (!error && unsure) {
         EXPECT_NE(opened, kData);
+        ++have_opened;
         return;
       }
       ASSERT_TRUE(error);
@@ -135,6 +137,7 @@ TEST_F(UsingKeys, GivesOneErrorForEveryCiphertextThatDoesNotOpen) {
       try_it(padding, damaged);
     }
     EXPECT_EQ(messages.size(), 1U);
+    EXPECT_LE(have_opened, MayOpen(tries));
     EXPECT_EQ(RsaDecrypt({"key", {}}, padding, ciphertext), kData) << "and goes on";
   }
   EXPECT_EQ(script_->Calls("C_Initialize"), 1) << "bad data is no broken token";
