@@ -133,6 +133,15 @@ rename "$folder/away", "$folder/tokens" or die $!;
 is(left(), 0, 'to the end');
 all_readable('a token that was away');
 
+# A column whose domain is over the domain, and numbers that no table has.
+is(try_sql($node, 'postgres', q{CREATE DOMAIN sealed AS tp_encrypted; CREATE TABLE sealed_secret (v sealed); SELECT tp_column_tables('sealed_secret', 'v')}),
+    '{sealed_secret}', 'a domain over the domain');
+like(try_sql($node, 'postgres', q{SELECT tp_note_reencryption('sealed_secret', 'v', 'counting', -1, 0, 0)}), qr/^22023: /, 'fewer rows than none');
+is(try_sql($node, 'postgres', q{SELECT tp_note_reencryption('sealed_secret', 'v', 'counting', 0, 0, 0);
+    SELECT tp_note_reencryption('sealed_secret', 'v', 'first pass', 1, 9223372036854775807, 0);
+    SELECT rows_left, time_left IS NOT NULL FROM tp_reencrypt_progress WHERE relation = 'sealed_secret'::regclass}) =~ s/^\n+//r,
+    '9223372036854775807|t', 'more than all: the progress of all can still be read');
+
 $session->quit;
 $node->stop;
 done_testing();
