@@ -50,12 +50,11 @@ my $captured = q{
         JOIN hers h ON d.refclassid OPERATOR(pg_catalog.=) h.classid AND d.refobjid OPERATOR(pg_catalog.=) h.objid
         WHERE NOT EXISTS (SELECT FROM hers o WHERE o.classid OPERATOR(pg_catalog.=) d.classid AND o.objid OPERATOR(pg_catalog.=) d.objid)};
 
-sub trapped_database {
-    my ($name) = @_;
-    $node->safe_psql('postgres', "CREATE DATABASE $name");
-    $node->safe_psql($name, "GRANT CREATE ON SCHEMA public TO mallory; $trap");
-    return;
-}
+$node->safe_psql('postgres', 'CREATE DATABASE traps');
+# ANALYZE: for the question that comes again and again.
+$node->safe_psql("traps", "GRANT CREATE ON SCHEMA public TO mallory; $trap; RESET ROLE; ANALYZE pg_catalog.pg_depend, pg_catalog.pg_proc, pg_catalog.pg_operator");
+
+sub trapped_database { my ($name) = @_; $node->safe_psql('postgres', "CREATE DATABASE $name TEMPLATE traps"); return; }
 
 trapped_database('fresh');
 is(try_sql($node, 'fresh', 'SELECT 1::int8 = 2::numeric'), 'P0001: mallory was here', 'the traps are set');
