@@ -3,7 +3,8 @@
 
 -- What these scripts run and parse looks into the schema of the extension, in which others may be allowed to make operators and
 -- functions. One of theirs that fits exactly would be taken for one of pg_catalog that needs a cast. So every operator here has both its
--- sides of a type for which pg_catalog has it, or is named in full. Older versions had three that did not: here they are made anew.
+-- sides of a type for which pg_catalog has it, or is named in full. A view and a function of older versions had
+-- some that did not: here they are made anew.
 
 -- ---------------------------------------------------------------- re-encryption
 
