@@ -1,12 +1,14 @@
-// AES-256 block by block (ECB) through a kept OpenSSL context: what GCM for short texts and the key
+// AES-256 block by block (ECB) through a kept context of OpenSSL's: what GCM for short texts and the key
 // derivation of XAES-256-GCM are made of. Its owner clears it at the end of every transaction: see gcm.hpp.
+//
+// The context is one of OpenSSL's provider, past EVP: EVP does not tell where the round keys are, which are
+// kept (see expanded_key.hpp) and cleared by copying.
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "base/bytes.hpp"
-
-struct evp_cipher_ctx_st;
 
 namespace trustpoint::crypto {
 
@@ -26,11 +28,15 @@ class AesBlocks {
   // Over what the last blocks left in the processor's vector registers, which a signal or the dynamic linker
   // would save on the stack: for an output that is secret.
   void ClearRegisters() noexcept;
-  // Round keys of zeros over those of the key.
+  // What the context was before it had a key, over all that it is.
   void Clear() noexcept;
+  // Where the round keys are, among all that the context is. Empty: not known.
+  base::MutableBytes memory() const noexcept { return memory_; }
 
  private:
-  evp_cipher_ctx_st* context_ = nullptr;
+  void* context_ = nullptr;
+  base::MutableBytes memory_;
+  std::vector<std::uint8_t> unkeyed_;  // what memory_ was at first
 };
 
 }  // namespace trustpoint::crypto

@@ -101,10 +101,12 @@ ShortGcmContext::~ShortGcmContext() {
 
 bool ShortGcmContext::Key(base::Bytes key) {
   if (!cipher_.SetKey(key)) return false;
-  if (gcm_ == nullptr)
+  if (gcm_ == nullptr) {
     gcm_ = CRYPTO_gcm128_new(&cipher_, EncryptBlock);
-  else
+    gcm_memory_ = MemoryOf(gcm_);
+  } else {
     CRYPTO_gcm128_init(gcm_, &cipher_, EncryptBlock);
+  }
   return gcm_ != nullptr && !cipher_.failed;
 }
 
@@ -121,8 +123,23 @@ void ShortGcmContext::Clear() noexcept {
   if (!keyed_) return;
   keyed_ = false;
   cipher_.Clear();
-  // Resets the whole state: the hash key, its table, the last text.
-  if (gcm_ != nullptr) CRYPTO_gcm128_init(gcm_, &cipher_, NoKey);
+  // The whole state: the hash key, its table, the last text. A key that is set begins it anew.
+  if (!gcm_memory_.empty())
+    base::Wipe(gcm_memory_);
+  else if (gcm_ != nullptr)
+    CRYPTO_gcm128_init(gcm_, &cipher_, NoKey);
+}
+
+void ShortGcmContext::Keep(ExpandedKey* key) {
+  Require(keyed_, "no key to keep");
+  key->Take(serial_, {cipher_.aes.memory(), gcm_memory_});
+}
+
+bool ShortGcmContext::SetKey(const ExpandedKey& key) noexcept {
+  if (!key.Give(serial_, {cipher_.aes.memory(), gcm_memory_})) return false;
+  cipher_.Forget();
+  cipher_.failed = false;
+  return keyed_ = true;
 }
 
 void ShortGcmContext::Begin(base::Bytes nonce, base::Bytes aad_head, base::Bytes aad_tail, base::Bytes in,

@@ -9,6 +9,7 @@
 
 #include "base/bytes.hpp"
 #include "crypto/aes_blocks.hpp"
+#include "crypto/expanded_key.hpp"
 #include "crypto/gcm.hpp"
 
 struct gcm128_context;
@@ -24,6 +25,9 @@ class ShortGcmContext {
 
   void SetKey(base::Bytes key);  // as GcmContext::SetKey
   void Clear() noexcept;         // as GcmContext::Clear
+  // Keeps the key that is set, and sets it again. False: this context has not kept it.
+  void Keep(ExpandedKey* key);
+  [[nodiscard]] bool SetKey(const ExpandedKey& key) noexcept;
   bool keyed() const noexcept { return keyed_; }
 
  protected:
@@ -42,6 +46,7 @@ class ShortGcmContext {
    public:
     ~Cipher() { base::Wipe(streams_); }
     bool SetKey(base::Bytes key);
+    void Forget() noexcept;  // the streams
     void Clear() noexcept;
     void Take(base::Bytes nonce, std::size_t size) noexcept;  // the stream of this text
     // The stream of the text from the block of this counter on. nullptr: it is not so long.
@@ -57,7 +62,6 @@ class ShortGcmContext {
     static constexpr std::size_t kMaxBlocks = 72;  // of all streams: 8 texts of 128 bytes, or one of any size
     static_assert(kMaxBlocks >= kShortGcmMax / kAesBlockSize + 1);
 
-    void Forget() noexcept;
     void Make(base::Bytes nonce, std::size_t blocks, std::size_t texts) noexcept;
 
     const std::uint8_t* stream_ = nullptr;  // of this text
@@ -71,7 +75,9 @@ class ShortGcmContext {
   };
   Cipher cipher_;
   gcm128_context* gcm_ = nullptr;
+  base::MutableBytes gcm_memory_;  // empty: not known
   bool keyed_ = false;
+  const std::uint64_t serial_ = NextContextSerial();
 
  private:
   static void EncryptBlock(const std::uint8_t* in, std::uint8_t* out, const void* cipher);

@@ -35,6 +35,16 @@ void XaesDeriver::SetKey(base::Bytes key) {
   ThrowOpenSsl("could not set an XAES-256-GCM key");
 }
 
+void XaesDeriver::Keep(ExpandedKey* key) {
+  if (!keyed_) throw base::Error(base::ErrorCode::kInternal, "no key to keep");
+  key->Take(serial_, {aes_.memory(), subkey_});
+}
+
+bool XaesDeriver::SetKey(const ExpandedKey& key) noexcept {
+  if (!key.Give(serial_, {aes_.memory(), subkey_})) return false;
+  return keyed_ = true;
+}
+
 // Each half is the CMAC of one block, 00 counter 'X' 00 prefix: a counter-mode KDF of two blocks. They are
 // made where the result goes, as with the prefix they are the subkey.
 void XaesDeriver::Derive(base::Bytes prefix, base::MutableBytes derived) {

@@ -10,6 +10,7 @@
 
 #include "base/bytes.hpp"
 #include "crypto/aes_blocks.hpp"
+#include "crypto/expanded_key.hpp"
 
 namespace trustpoint::crypto {
 
@@ -21,6 +22,9 @@ class XaesDeriver {
   ~XaesDeriver() { base::Wipe(subkey_); }
   // key: 32 bytes, the XAES key.
   void SetKey(base::Bytes key);
+  // As ShortGcmContext.
+  void Keep(ExpandedKey* key);
+  [[nodiscard]] bool SetKey(const ExpandedKey& key) noexcept;
   // prefix: the first kXaesPrefixSize bytes of the nonce; derived: 32 bytes. Throws kInternal when not keyed.
   void Derive(base::Bytes prefix, base::MutableBytes derived);
   // As GcmContext::Clear.
@@ -33,6 +37,7 @@ class XaesDeriver {
   AesBlocks aes_;
   base::Block<kAesBlockSize> subkey_{};  // CMAC's K1
   bool keyed_ = false;
+  const std::uint64_t serial_ = NextContextSerial();
 };
 
 }  // namespace trustpoint::crypto

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/bytes.hpp"
+#include "base/secret.hpp"
 #include "crypto/gcm.hpp"
 #include "crypto/short_gcm.hpp"
 #include "crypto/xaes.hpp"
@@ -24,7 +25,7 @@ class Opener {
  private:
   // A context, and what it is keyed with.
   template <class Gcm>
-  struct Kept {
+  struct Keyed {
     Gcm gcm;
     std::uint64_t serial = 0;  // of the DEK; 0: none
     envelope::Suite suite = envelope::Suite::kXaes256Gcm;
@@ -32,16 +33,20 @@ class Opener {
   };
 
   template <class Gcm>
-  bool OpenWith(Kept<Gcm>& kept, const Dek& dek, const envelope::Value& value, base::Bytes context,
+  bool OpenWith(Keyed<Gcm>& keyed, const Dek& dek, const envelope::Value& value, base::Bytes context,
                 base::MutableBytes plaintext);
-  void Derive(const Dek& dek, base::Bytes prefix, base::MutableBytes key);
   template <class Gcm>
-  void KeyFor(Kept<Gcm>& kept, const Dek& dek, const envelope::Value& value);
+  void KeyFor(Keyed<Gcm>& keyed, const Dek& dek, const envelope::Value& value);
+  void SetKey(crypto::GcmOpener& gcm, const Dek& dek, const envelope::Value& value);
+  void SetKey(crypto::ShortGcmOpener& gcm, const Dek& dek, const envelope::Value& value);
+  // The key of the value, good until the next one's is asked for.
+  base::Bytes KeyOf(const Dek& dek, const envelope::Value& value);
 
-  Kept<crypto::GcmOpener> long_;
-  Kept<crypto::ShortGcmOpener> short_;
+  Keyed<crypto::GcmOpener> long_;
+  Keyed<crypto::ShortGcmOpener> short_;
   crypto::XaesDeriver deriver_;
   std::uint64_t deriver_serial_ = 0;
+  base::Secret derived_{crypto::kKeySize};
 };
 
 }  // namespace trustpoint::keyring

@@ -9,7 +9,7 @@ void Sealer::Begin(const Dek& dek, envelope::Suite suite) {
   short_.Clear();
   long_.Clear();
   crypto::Random(base::MutableBytes(nonce_).first(envelope::NonceSize(suite)));
-  if (suite == envelope::Suite::kXaes256Gcm) deriver_.SetKey(dek.xaes_key());
+  if (suite == envelope::Suite::kXaes256Gcm) crypto::SetKey(deriver_, dek.kept().encrypting, dek.xaes_key());
   suite_ = suite;
   values_ = bytes_ = 0;
   dek_serial_ = dek.serial();

@@ -1,15 +1,15 @@
 // What is derived from a DEK: one subkey for each use, and the value that proves the DEK before any use.
 #pragma once
 
-#include <algorithm>
 #include <utility>
 
 #include "base/bytes.hpp"
 #include "base/secret.hpp"
-#include "crypto/gcm.hpp"
+#include "crypto/expanded_key.hpp"
 #include "crypto/kdf.hpp"
 #include "crypto/xaes.hpp"
 #include "envelope/dek.hpp"
+#include "envelope/value.hpp"
 #include "keyring/rows.hpp"
 
 namespace trustpoint::keyring {
@@ -22,25 +22,17 @@ Binding BindingOf(const DekRow& row);
 // HMAC-SHA-256(HKDF(DEK, "trustpoint check v1"), M).
 base::Block<32> CheckValue(base::Bytes dek, const Binding& binding);
 
-// The key that was last derived for a nonce prefix, in locked memory: rows that were written together share
-// their prefix.
-class DerivedKey {
- public:
-  // The key for this prefix; derive(key) writes it unless it was for the same prefix last time.
-  template <class Derive>
-  base::Bytes For(base::Bytes prefix, Derive&& derive) {
-    if (key_.size() != 0 && std::equal(prefix.begin(), prefix.end(), prefix_.begin())) return key_.view();
-    base::Secret key = std::move(key_);
-    if (key.size() == 0) key = base::Secret(crypto::kKeySize);
-    derive(key.bytes());
-    base::Copy(prefix_, prefix);
-    key_ = std::move(key);
-    return key_.view();
-  }
-
- private:
-  base::Secret key_;
-  base::Block<crypto::kXaesPrefixSize> prefix_{};
+// What the cipher contexts of this process keep of a DEK, in locked memory. It outlives the transaction,
+// unlike the contexts.
+struct KeptKeys {
+  // Of the two that derive keys for XAES-256-GCM.
+  crypto::ExpandedKey encrypting, decrypting;
+  // The key that short values were last decrypted with. Rows that were written together share their prefix.
+  struct {
+    envelope::Suite suite;
+    base::Block<crypto::kXaesPrefixSize> prefix;
+    crypto::ExpandedKey key;
+  } last = {};
 };
 
 // The keys that a usable DEK serves with, in locked memory. The DEK itself is kept for purpose tpsec alone.
@@ -58,9 +50,7 @@ class Dek {
   base::Bytes index_key() const { return keys_.view().subspan(0, 32); }
   base::Bytes tpsec_key() const { return keys_.view().subspan(0, 32); }
 
-  // For decryption by XAES-256-GCM. It outlives the transaction, unlike a cipher context, and dies with the
-  // DEK.
-  DerivedKey& derived() const { return derived_; }
+  KeptKeys& kept() const { return kept_; }
 
   // Differs for every Dek that this process ever makes, so that a kept context is never taken for another's.
   std::uint64_t serial() const { return serial_; }
@@ -69,7 +59,7 @@ class Dek {
   explicit Dek(base::Secret keys);
 
   base::Secret keys_;
-  mutable DerivedKey derived_;
+  mutable KeptKeys kept_;
   std::uint64_t serial_;
 };
 

@@ -198,7 +198,7 @@ TEST_P(KeyringSealing, EndingATransactionTwiceOrUnusedDoesNoHarm) {
   EXPECT_TRUE(Open(opener_, dek_, stored));
 }
 
-// The derived key outlives the transaction: the opener must not take it for another value's.
+// A key outlives the transaction: the opener must not take it for another value's.
 TEST_P(KeyringSealing, ValuesOfTwoTransactionsOpenInAnyTransaction) {
   const Dek other = DataDek();
   Buffer stored[4];
@@ -210,6 +210,24 @@ TEST_P(KeyringSealing, ValuesOfTwoTransactionsOpenInAnyTransaction) {
     EXPECT_EQ(Open(opener_, i < 2 ? dek_ : other, stored[i]), Pattern(5));
     opener_.EndTransaction();
   }
+}
+
+TEST_P(KeyringSealing, WhatContextsKeepOfADekDiesWithIt) {
+  const std::size_t before = base::SecretMemory().used;
+  {
+    const Dek other = DataDek();
+    const std::size_t keys = base::SecretMemory().used;
+    const Buffer stored = Seal(sealer_, other, suite(), Pattern(5));
+    EXPECT_TRUE(Open(opener_, other, stored));
+    sealer_.EndTransaction();
+    opener_.EndTransaction();
+    const std::size_t kept = base::SecretMemory().used;
+    EXPECT_GT(kept, keys);
+    EXPECT_TRUE(Open(opener_, other, stored));
+    EXPECT_TRUE(Open(opener_, other, Seal(sealer_, other, suite(), Pattern(5))));
+    EXPECT_EQ(base::SecretMemory().used, kept) << "one of each";
+  }
+  EXPECT_EQ(base::SecretMemory().used, before);
 }
 
 // A refused value must not leave the opener with a key that belongs to no value.

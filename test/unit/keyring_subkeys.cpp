@@ -115,32 +115,5 @@ TEST(KeyringSubkeys, SubkeysGiveTheirLockedMemoryBack) {
   EXPECT_EQ(base::SecretMemory().used, before);
 }
 
-TEST(KeyringSubkeys, TheLastDerivedKeyIsKeptWithItsDek) {
-  const std::size_t before = base::SecretMemory().used;
-  {
-    const Dek dek = DataDek();
-    int derived = 0;
-    const auto key = [&](std::uint8_t prefix) {
-      return dek.derived().For(Buffer(crypto::kXaesPrefixSize, prefix), [&](base::MutableBytes out) {
-        ++derived;
-        if (prefix == 9) throw base::Error(base::ErrorCode::kInternal, "no key");
-        out.front() = prefix;
-      });
-    };
-    for (const int prefix : {0, 0, 1, 1, 0}) {
-      ASSERT_EQ(key(static_cast<std::uint8_t>(prefix)).size(), 32u);
-      EXPECT_EQ(key(static_cast<std::uint8_t>(prefix)).front(), prefix);
-    }
-    EXPECT_EQ(derived, 3);
-    EXPECT_THROW(key(9), base::Error);
-    EXPECT_THROW(key(9), base::Error) << "a key that was not made is not kept";
-    EXPECT_EQ(base::SecretMemory().used, before + 64);
-    EXPECT_EQ(key(0).front(), 0);
-    EXPECT_EQ(derived, 6);
-    EXPECT_EQ(base::SecretMemory().used, before + 64 + 32) << "in locked memory";
-  }
-  EXPECT_EQ(base::SecretMemory().used, before);
-}
-
 }  // namespace
 }  // namespace trustpoint::test
