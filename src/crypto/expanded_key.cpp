@@ -24,7 +24,10 @@ void ExpandedKey::Take(std::uint64_t context, std::initializer_list<base::Mutabl
     if (place.empty()) return;
     size += place.size();
   }
-  if (bytes_.size() != size) bytes_ = base::Secret(size);
+  if (bytes_.size() != size) {
+    if (base::SecretMemory().used + size > kSecretMemory) return;
+    bytes_ = base::Secret(size);
+  }
   base::MutableBytes rest = bytes_.bytes();
   for (const base::Bytes place : places) {
     base::Copy(rest, place);

@@ -24,6 +24,10 @@ std::uint64_t NextContextSerial() noexcept;
 
 class ExpandedKey {
  public:
+  // Where so much secret memory is in use, nothing is kept: of a thousand DEKs in a backend the first ones
+  // have their expanded keys kept.
+  static constexpr std::size_t kSecretMemory = std::size_t{32} * 1024;
+
   // What stands in these places of the context with this serial. Does nothing where one of them is not known.
   void Take(std::uint64_t context, std::initializer_list<base::MutableBytes> places);
   // Puts it back there. False: it is of another context, or there is none.

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/secret.hpp"
@@ -102,6 +103,21 @@ TYPED_TEST(ExpandedKeys, StandInLockedMemoryAndGiveItBack) {
     EXPECT_EQ(base::SecretMemory().used, used);
   }
   EXPECT_EQ(base::SecretMemory().used, before);
+}
+
+TYPED_TEST(ExpandedKeys, AreKeptWhileLittleSecretMemoryIsInUse) {
+  TypeParam context;
+  std::vector<ExpandedKey> kept(ExpandedKey::kSecretMemory / 256);  // more than fit
+  for (ExpandedKey& key : kept) SetKey(context, key, kKey);
+  const Buffer made = Work(context);
+  EXPECT_LE(base::SecretMemory().used, ExpandedKey::kSecretMemory);
+  EXPECT_TRUE(context.SetKey(kept.front()));
+  EXPECT_FALSE(context.SetKey(kept.back()));
+  SetKey(context, kept.back(), kKey);
+  EXPECT_EQ(Work(context), made);
+  kept.erase(kept.begin());
+  SetKey(context, kept.back(), kKey);
+  EXPECT_TRUE(context.SetKey(kept.back())) << "where another has left";
 }
 
 TYPED_TEST(ExpandedKeys, AreKeptFromTheFirstSettingOn) {
