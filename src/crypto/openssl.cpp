@@ -3,7 +3,9 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 
+#include <cstdint>
 #include <new>
 #include <string>
 
@@ -50,6 +52,11 @@ void ThrowOpenSsl(const char* what) {
 
 void ThrowIfOutOfMemory() {
   if (OutOfMemory()) throw std::bad_alloc();
+}
+
+void RequireRandom() {
+  std::uint8_t byte;
+  if (RAND_priv_bytes_ex(Library(), &byte, 1, 0) != 1) ThrowNotOffered("OpenSSL has no random numbers");
 }
 
 bool IsOfType(const EVP_PKEY* key, std::string_view type) {

@@ -62,6 +62,10 @@ Curve CurveOf(const EVP_PKEY* key);
 // Empties the error queue.
 void ThrowIfOutOfMemory();
 
+// Throws as ThrowNotOffered where it has no random numbers. What calculates with a private key needs them, and
+// does not say so: without them it calls a good key bad.
+void RequireRandom();
+
 // Whether a key is of the type "RSA" or "EC". EVP_PKEY_is_a needs memory, and says no without it.
 bool IsOfType(const EVP_PKEY* key, std::string_view type);
 // Whether attempt(library context) says yes; when it says no of ours, it is asked once more of a new one,

@@ -62,7 +62,10 @@ Key ReadPem(std::string_view pem, std::optional<base::Bytes> passphrase) {
   DecodedKey decoded;
   if (!encrypted || Decrypt(&*block, *passphrase)) decoded = DecodeKey(block->der.view(), kind.form);
   if (decoded.other_type) ThrowNoKey("the private key is neither RSA nor EC");
-  if (decoded.key != nullptr) return std::move(decoded.key);
+  if (decoded.key != nullptr) {
+    RequireRandom();
+    return std::move(decoded.key);
+  }
   if (!encrypted) ThrowNothing();
   ThrowNoKey("the private key does not decrypt: the passphrase is wrong or the text damaged");
 }

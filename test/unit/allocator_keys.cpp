@@ -100,6 +100,25 @@ TEST(NoMemoryDeathTest, OnceLeavesEncryptedKeysUsable) {
   ExpectRightAfterOneFailure(100, [&] { ReadPrivateKey(pem, base::AsBytes(kPassphrase)); });
 }
 
+// Its numbers are calculated with: on this curve with random ones, which OpenSSL loads then.
+TEST(NoMemoryDeathTest, OnceLeavesKeysOfOtherCurvesUsable) {
+  const test::OpenSslKey key(EVP_EC_gen("P-384"));
+  const std::string pem = test::PrivatePem(key.get());
+  ExpectRightAfterOneFailure(1000, [&] { ReadPrivateKey(pem, {}); });
+}
+
+TEST(NoMemoryDeathTest, OnceLeavesRsaDecryptionUsable) {
+  const std::string pem = test::PrivatePem(test::RsaKey());
+  // By OpenSSL itself: our library context is to be without anything yet.
+  std::vector<std::uint8_t> ciphertext(256);
+  std::size_t size = ciphertext.size();
+  EVP_PKEY_CTX* const context = EVP_PKEY_CTX_new(test::RsaKey(), nullptr);
+  ASSERT_EQ(EVP_PKEY_encrypt_init(context), 1);
+  ASSERT_EQ(EVP_PKEY_encrypt(context, ciphertext.data(), &size, ciphertext.data(), 1), 1);
+  EVP_PKEY_CTX_free(context);
+  ExpectRightAfterOneFailure(1000, [&] { DecryptWithPem(pem, {}, RsaPadding::kPkcs1, ciphertext, {}); });
+}
+
 TEST(NoMemoryDeathTest, ForGoodIsToldAtOnce) {
   ASSERT_TRUE(installed);
   const std::string pem = test::PrivatePem(test::EcKey(Curve::kP256), kPassphrase);
