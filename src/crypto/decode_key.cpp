@@ -5,6 +5,8 @@
 #include <openssl/objects.h>
 #include <openssl/x509.h>
 
+#include "crypto/good_key.hpp"
+
 namespace trustpoint::crypto {
 namespace {
 
@@ -44,6 +46,32 @@ int NidOf(base::Bytes der, KeyForm form) {
   }
 }
 
+// One decoder for the key and the good one: to make it costs far more than to read with it.
+bool ReadIn(OSSL_LIB_CTX* library, base::Bytes der, KeyForm form, const char* type, DecodedKey* out) {
+  EVP_PKEY* key = nullptr;
+  const Owned<OSSL_DECODER_CTX, OSSL_DECODER_CTX_free> decoder(OSSL_DECODER_CTX_new_for_pkey(
+      &key, "DER", kStructures[static_cast<std::size_t>(form)], type,
+      form == KeyForm::kPublic ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEYPAIR, library, nullptr));
+  const auto read = [&](base::Bytes bytes) {
+    key = nullptr;
+    const std::uint8_t* at = bytes.data();
+    std::size_t left = bytes.size();
+    if (decoder != nullptr) OSSL_DECODER_from_data(decoder.get(), &at, &left);
+    return bytes.size() - left;
+  };
+  const auto given = [&] {
+    out->size = read(der);
+    return key;
+  };
+  const auto good = [&]() -> EVP_PKEY* {
+    // To calculate a point that is missing most curves need them, though not the good key's.
+    if (!HasRandom(library)) return nullptr;
+    read(GoodKey(form, type));
+    return key;
+  };
+  return ReadsOrRefuses(&out->key, given, good);
+}
+
 }  // namespace
 
 DecodedKey DecodeKey(base::Bytes der, KeyForm form) {
@@ -52,17 +80,8 @@ DecodedKey DecodeKey(base::Bytes der, KeyForm form) {
   if (nid == NID_undef) return decoded;
   decoded.other_type = nid != NID_rsaEncryption && nid != NID_X9_62_id_ecPublicKey;
   if (decoded.other_type) return decoded;
-  decoded.key = ReadKey([&](OSSL_LIB_CTX* library) {
-    EVP_PKEY* key = nullptr;
-    const Owned<OSSL_DECODER_CTX, OSSL_DECODER_CTX_free> decoder(OSSL_DECODER_CTX_new_for_pkey(
-        &key, "DER", kStructures[static_cast<std::size_t>(form)], nid == NID_rsaEncryption ? "RSA" : "EC",
-        form == KeyForm::kPublic ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEYPAIR, library, nullptr));
-    const std::uint8_t* at = der.data();
-    std::size_t left = der.size();
-    if (decoder != nullptr) OSSL_DECODER_from_data(decoder.get(), &at, &left);
-    decoded.size = der.size() - left;
-    return key;
-  });
+  const char* const type = nid == NID_rsaEncryption ? "RSA" : "EC";
+  InNewLibraryToo([&](OSSL_LIB_CTX* library) { return ReadIn(library, der, form, type, &decoded); });
   return decoded;
 }
 

@@ -24,6 +24,14 @@ bool OutOfMemory() noexcept {
   return found;
 }
 
+// A key that no provider holds is none: then the library took to older code of OpenSSL, whose keys do not
+// give their numbers.
+Key Held(EVP_PKEY* read) {
+  Key key(read);
+  if (key != nullptr && EVP_PKEY_get0_provider(key.get()) == nullptr) key.reset();
+  return key;
+}
+
 }  // namespace
 
 OSSL_LIB_CTX* Library() {
@@ -54,9 +62,13 @@ void ThrowIfOutOfMemory() {
   if (OutOfMemory()) throw std::bad_alloc();
 }
 
-void RequireRandom() {
+bool HasRandom(OSSL_LIB_CTX* of) {
   std::uint8_t byte;
-  if (RAND_priv_bytes_ex(Library(), &byte, 1, 0) != 1) ThrowNotOffered("OpenSSL has no random numbers");
+  return RAND_priv_bytes_ex(of, &byte, 1, 0) == 1;
+}
+
+void RequireRandom() {
+  if (!HasRandom(Library())) ThrowNotOffered("OpenSSL has no random numbers");
 }
 
 bool IsOfType(const EVP_PKEY* key, std::string_view type) {
@@ -73,14 +85,13 @@ bool InNewLibraryToo(const std::function<bool(OSSL_LIB_CTX*)>& attempt) {
   return true;
 }
 
-Key ReadKey(const std::function<EVP_PKEY*(OSSL_LIB_CTX*)>& read) {
-  Key key;
-  InNewLibraryToo([&](OSSL_LIB_CTX* from) {
-    key.reset(read(from));
-    if (key != nullptr && EVP_PKEY_get0_provider(key.get()) == nullptr) key.reset();
-    return key != nullptr;
-  });
-  return key;
+bool ReadsOrRefuses(Key* key, const std::function<EVP_PKEY*()>& given,
+                    const std::function<EVP_PKEY*()>& good) {
+  *key = Held(given());
+  if (*key != nullptr) return true;
+  if (Held(good()) == nullptr) return false;
+  *key = Held(given());  // without memory for this one alone it was not read either
+  return true;
 }
 
 }  // namespace trustpoint::crypto

@@ -62,8 +62,10 @@ Curve CurveOf(const EVP_PKEY* key);
 // Empties the error queue.
 void ThrowIfOutOfMemory();
 
-// Throws as ThrowNotOffered where it has no random numbers. What calculates with a private key needs them, and
-// does not say so: without them it calls a good key bad.
+// What calculates with a private key needs random numbers, and does not say so: without them it calls a good
+// key bad.
+bool HasRandom(OSSL_LIB_CTX* library);
+// Throws as ThrowNotOffered.
 void RequireRandom();
 
 // Whether a key is of the type "RSA" or "EC". EVP_PKEY_is_a needs memory, and says no without it.
@@ -71,12 +73,14 @@ bool IsOfType(const EVP_PKEY* key, std::string_view type);
 // Whether attempt(library context) says yes; when it says no of ours, it is asked once more of a new one,
 // which is ours from then on if it says yes: without memory OpenSSL may have loaded the old one in part, for
 // good, and then refuses what is right. What the attempt took from a context of which it says no must be
-// gone.
+// gone. A new context costs more than most attempts, so an attempt says yes too when it is sure of a refusal.
 bool InNewLibraryToo(const std::function<bool(OSSL_LIB_CTX*)>& attempt);
 
 using Key = Owned<EVP_PKEY, EVP_PKEY_free>;
-// What read(library context) reads in one of the two, or nullptr. A key that no provider holds is none: then
-// the library took to older code of OpenSSL, whose keys do not give their numbers.
-Key ReadKey(const std::function<EVP_PKEY*(OSSL_LIB_CTX*)>& read);
+// For such an attempt: whether *key has what given() reads, or that is surely no key. It is sure where good()
+// reads one, from a good key of the same kind by the same library context, which is whole then and has
+// memory.
+bool ReadsOrRefuses(Key* key, const std::function<EVP_PKEY*()>& given,
+                    const std::function<EVP_PKEY*()>& good);
 
 }  // namespace trustpoint::crypto

@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "crypto/decode_key.hpp"
+#include "crypto/good_key.hpp"
 #include "crypto/openssl.hpp"
 #include "crypto/pem.hpp"
 
@@ -70,12 +71,17 @@ Key FromParameters(const char* type, OSSL_PARAM_BLD* builder) {
   const Owned<OSSL_PARAM, OSSL_PARAM_free> parameters(OSSL_PARAM_BLD_to_param(builder));
   if (parameters == nullptr) ThrowOpenSsl("could not build a public key");
   bool begun = false;
-  Key made = ReadKey([&](OSSL_LIB_CTX* library) {
+  Key made;
+  InNewLibraryToo([&](OSSL_LIB_CTX* library) {
     const Context context(EVP_PKEY_CTX_new_from_name(library, type, nullptr));
-    EVP_PKEY* key = nullptr;
     begun = context != nullptr && EVP_PKEY_fromdata_init(context.get()) == 1;
-    if (begun) EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, parameters.get());
-    return key;
+    const auto from = [&](OSSL_PARAM* numbers) {
+      EVP_PKEY* key = nullptr;
+      if (begun) EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, numbers);
+      return key;
+    };
+    return ReadsOrRefuses(
+        &made, [&] { return from(parameters.get()); }, [&] { return from(GoodPublicNumbers(type).data()); });
   });
   if (!begun) ThrowOpenSsl("could not build a public key");
   if (made == nullptr) ThrowBadKey("the numbers are no public key");
