@@ -158,9 +158,10 @@ TEST(NoMemoryDeathTest, OnceLeavesRsaDecryptionUsable) {
   std::size_t size = ciphertext.size();
   EVP_PKEY_CTX* const context = EVP_PKEY_CTX_new(test::RsaKey(), nullptr);
   ASSERT_EQ(EVP_PKEY_encrypt_init(context), 1);
+  ASSERT_EQ(EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING), 1);
   ASSERT_EQ(EVP_PKEY_encrypt(context, ciphertext.data(), &size, ciphertext.data(), 1), 1);
   EVP_PKEY_CTX_free(context);
-  ExpectRightAfterOneFailure(500, [&] { DecryptWithPem(pem, {}, RsaPadding::kPkcs1, ciphertext, {}); });
+  ExpectRightAfterOneFailure(500, [&] { DecryptWithPem(pem, {}, RsaPadding::kOaepSha1, ciphertext, {}); });
 }
 
 // Nor the ~1 ms that a new one takes.
