@@ -49,11 +49,13 @@ void AuditValue(const char* function, const char* name, std::uint32_t id) {
   if (AuditLevel() == Audit::kAll) Log(function, name, id);
 }
 
-KeyUse BeginUse(const char* function, const char* label, const char* algorithm) {
-  if (AuditLevel() == Audit::kNone) return {};
+KeyUse* BeginUse(const char* function, const char* label, const char* algorithm) {
+  auto* use = static_cast<KeyUse*>(palloc0(sizeof(KeyUse)));
+  if (AuditLevel() == Audit::kNone) return use;
   const char* database = get_database_name(MyDatabaseId);
-  return {function, label, algorithm, GetUserNameFromId(GetUserId(), true),
+  *use = {function, label, algorithm, GetUserNameFromId(GetUserId(), true),
           database != nullptr ? database : ""};
+  return use;
 }
 
 void EndUse(const KeyUse& use, const char* outcome) {

@@ -19,7 +19,8 @@ struct KeyUse {
   const char* role;
   const char* database;
 };
-KeyUse BeginUse(const char* function, const char* label, const char* algorithm);
+// palloc'ed, so that what is learnt of it after a PG_TRY is there in the PG_CATCH.
+KeyUse* BeginUse(const char* function, const char* label, const char* algorithm);
 void EndUse(const KeyUse& use, const char* outcome);  // "ok" or the SQLSTATE
 
 }  // namespace trustpoint::pg
