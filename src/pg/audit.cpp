@@ -7,11 +7,14 @@
 extern "C" {
 #include "commands/dbcommands.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/json.h"
 }
 
 namespace trustpoint::pg {
 namespace {
+
+constexpr int kMostShown = 255;  // bytes of a label or a URI
 
 void AppendMember(StringInfo line, const char* name, const char* value) {
   appendStringInfo(line, "%s\"%s\": ", line->len > 1 ? ", " : "", name);
@@ -49,11 +52,17 @@ void AuditValue(const char* function, const char* name, std::uint32_t id) {
   if (AuditLevel() == Audit::kAll) Log(function, name, id);
 }
 
-KeyUse* BeginUse(const char* function, const char* label, const char* algorithm) {
+KeyUse* BeginUse(const char* function, std::string_view label, const char* algorithm) {
   auto* use = static_cast<KeyUse*>(palloc0(sizeof(KeyUse)));
   if (AuditLevel() == Audit::kNone) return use;
   const char* database = get_database_name(MyDatabaseId);
-  *use = {function, label, algorithm, GetUserNameFromId(GetUserId(), true),
+  // Cut before it is copied: what is no label may be a value of any size.
+  const int size = pg_mbcliplen(label.data(), static_cast<int>(label.size()), kMostShown);
+  *use = {function,
+          pnstrdup(label.data(), static_cast<size_t>(size)),
+          false,
+          algorithm,
+          GetUserNameFromId(GetUserId(), true),
           database != nullptr ? database : ""};
   return use;
 }
@@ -67,7 +76,7 @@ void EndUse(const KeyUse& use, const char* outcome) {
   AppendMember(&line, "role", use.role != nullptr ? use.role : "");
   AppendMember(&line, "database", use.database);
   AppendMember(&line, "function", use.function);
-  AppendMember(&line, "key", use.label);
+  if (use.is_key) AppendMember(&line, "key", use.label);
   if (use.algorithm != nullptr) AppendMember(&line, "algorithm", use.algorithm);
   AppendMember(&line, "outcome", outcome);
   Write(&line);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace trustpoint::pg {
 
@@ -13,14 +14,15 @@ void AuditValue(const char* function, const char* name, std::uint32_t id);
 // A use of a private or secret key of the token, at trustpoint.audit = keys and all; see AuditedUse.
 struct KeyUse {
   const char* function;
-  const char* label;
-  const char* algorithm;  // nullptr: none was named, and none chosen yet
+  const char* label;      // as the caller gave it, as long as a label can be
+  bool is_key;            // it is one, as FindTokenKey tells: else it is data perhaps, and not written
+  const char* algorithm;  // nullptr: none chosen yet, and none was named that there is
   // Looked up at the start, as nothing may be looked up after an error.
   const char* role;
   const char* database;
 };
 // palloc'ed, so that what is learnt of it after a PG_TRY is there in the PG_CATCH.
-KeyUse* BeginUse(const char* function, const char* label, const char* algorithm);
+KeyUse* BeginUse(const char* function, std::string_view label, const char* algorithm);
 void EndUse(const KeyUse& use, const char* outcome);  // "ok" or the SQLSTATE
 
 }  // namespace trustpoint::pg

@@ -13,8 +13,7 @@ namespace trustpoint::pg {
 template <class Body>
 Datum AuditedUse(const char* function, const Utf8& label, const char* algorithm, Body body) {
   static_assert(std::is_trivially_destructible_v<Body>, "capture by reference");
-  const std::string_view shown = FromUtf8(label.view());
-  KeyUse* const use = BeginUse(function, pnstrdup(shown.data(), shown.size()), algorithm);
+  KeyUse* const use = BeginUse(function, FromUtf8(label.view()), algorithm);
   const MemoryContext context = CurrentMemoryContext;
   Datum result = Datum{0};
   PG_TRY();

@@ -24,8 +24,10 @@ class AlgorithmArgument {
     text_ = text_to_cstring(PG_GETARG_TEXT_PP(number));
   }
 
-  // As the caller wrote it; nullptr for NULL.
-  const char* name() const { return text_; }
+  // As the caller wrote it; nullptr for NULL, and for what is no name.
+  const char* name() const {
+    return text_ != nullptr && crypto::SignatureAlgorithmFromName(text_) ? text_ : nullptr;
+  }
 
   // Raises 22023 for a name that is none.
   crypto::SignatureAlgorithm Named() const {

@@ -54,7 +54,7 @@ Datum Signed(FunctionCallInfo fcinfo, const char* function, const Utf8& label, c
              const char* kind, Build build) {
   return AuditedUse(function, label, named.name(), [&](KeyUse* use) {
     RefreshTokenKeys(fcinfo);
-    const KnownKey& known = FindTokenKey(label.view(), Operation::kSign);
+    const KnownKey& known = FindTokenKey(label.view(), Operation::kSign, &use->is_key);
     const crypto::SignatureAlgorithm algorithm = named.For(known);
     use->algorithm = ShownAlgorithm(algorithm);
     Backend& backend = ThisBackend();

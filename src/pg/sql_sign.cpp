@@ -33,7 +33,7 @@ TP_SQL_FUNCTION(tp_sign) {
   const AlgorithmArgument named(fcinfo, 2);
   return AuditedUse("tp_sign", label, named.name(), [&](KeyUse* use) {
     RefreshTokenKeys(fcinfo);
-    const KnownKey& known = FindTokenKey(label.view(), Operation::kSign);
+    const KnownKey& known = FindTokenKey(label.view(), Operation::kSign, &use->is_key);
     const SignatureAlgorithm algorithm = named.For(known);
     use->algorithm = ShownAlgorithm(algorithm);
     return SignDigest(known, algorithm, HashData(algorithm.hash, BytesArgument(fcinfo, 1)));
@@ -48,7 +48,7 @@ TP_SQL_FUNCTION(tp_sign_digest) {
   const AlgorithmArgument named(fcinfo, 2);
   return AuditedUse("tp_sign_digest", label, named.name(), [&](KeyUse* use) {
     RefreshTokenKeys(fcinfo);
-    const KnownKey& known = FindTokenKey(label.view(), Operation::kSignDigest);
+    const KnownKey& known = FindTokenKey(label.view(), Operation::kSignDigest, &use->is_key);
     const SignatureAlgorithm algorithm = named.For(known);
     use->algorithm = ShownAlgorithm(algorithm);
     const base::Bytes bytes = BytesArgument(fcinfo, 1);

@@ -70,11 +70,13 @@ TP_SQL_FUNCTION(tp_rsa_decrypt) {
   RequireArgument(fcinfo, 2, "padding");
   if (PG_ARGISNULL(1)) PG_RETURN_NULL();
   const char* name = text_to_cstring(PG_GETARG_TEXT_PP(2));
-  return AuditedUse("tp_rsa_decrypt", label, name, [&](KeyUse*) {
+  return AuditedUse("tp_rsa_decrypt", label, nullptr, [&](KeyUse* use) {
     RefreshTokenKeys(fcinfo);
     const RsaPadding padding = PaddingNamed(name);
+    use->algorithm = name;
     const KnownKey& known = FindTokenKey(
-        label.view(), padding == RsaPadding::kPkcs1 ? Operation::kDecryptPkcs1 : Operation::kDecrypt);
+        label.view(), padding == RsaPadding::kPkcs1 ? Operation::kDecryptPkcs1 : Operation::kDecrypt,
+        &use->is_key);
     RequireRsa(known);
     const base::Bytes data = BytesArgument(fcinfo, 1);
     bytea* plaintext = AllocateBytes(hsm::kMaxRsaBlockSize);
@@ -92,7 +94,7 @@ TP_SQL_FUNCTION(tp_aes_encrypt) {
   if (PG_ARGISNULL(1)) PG_RETURN_NULL();
   return AuditedUse("tp_aes_encrypt", label, nullptr, [&](KeyUse* use) {
     RefreshTokenKeys(fcinfo);
-    const KnownKey& known = FindTokenKey(label.view(), Operation::kEncrypt);
+    const KnownKey& known = FindTokenKey(label.view(), Operation::kEncrypt, &use->is_key);
     const AesMode mode = ModeOf(known);
     use->algorithm = hsm::AesModeName(mode);
     const base::Bytes data = BytesArgument(fcinfo, 1);
@@ -112,7 +114,7 @@ TP_SQL_FUNCTION(tp_aes_decrypt) {
   if (PG_ARGISNULL(1)) PG_RETURN_NULL();
   return AuditedUse("tp_aes_decrypt", label, nullptr, [&](KeyUse* use) {
     RefreshTokenKeys(fcinfo);
-    const KnownKey& known = FindTokenKey(label.view(), Operation::kDecrypt);
+    const KnownKey& known = FindTokenKey(label.view(), Operation::kDecrypt, &use->is_key);
     const AesMode mode = ModeOf(known);
     use->algorithm = hsm::AesModeName(mode);
     const base::Bytes data = BytesArgument(fcinfo, 1);

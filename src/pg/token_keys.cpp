@@ -34,7 +34,8 @@ constexpr std::size_t kMostKnown = 1000;
   pg_unreachable();
 }
 
-[[noreturn]] void RaiseKeyring(std::string_view label) {
+[[noreturn]] void RaiseKeyring(std::string_view label, bool* is_key) {
+  *is_key = true;
   ereport(
       ERROR,
       (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -97,10 +98,10 @@ TokenKeyRow Describe(const hsm::KeyRef& ref) {
 
 // A key without a row, by its label or id. It has no grants, so it is the owner's; nobody else learns from
 // the token what it holds.
-TokenKeyRow ReadForeign(std::string_view name, const hsm::KeyRef& ref) {
+TokenKeyRow ReadForeign(std::string_view name, const hsm::KeyRef& ref, bool* is_key) {
   if (!RoleIsOwner(GetUserId())) RaiseNoKey(name);
   const TokenKeyRow found = Describe(ref);
-  if (hsm::IsKekId(found.id.view()) || IsKeyringLabel(found.label, false)) RaiseKeyring(name);
+  if (hsm::IsKekId(found.id.view()) || IsKeyringLabel(found.label, false)) RaiseKeyring(name, is_key);
   TokenKeyRow row;
   const bool has_id = found.id.size != 0;
   const bool elsewhere = ref.id.empty() && has_id && ReadTokenKey(found.id, &row);  // under another label
@@ -108,17 +109,18 @@ TokenKeyRow ReadForeign(std::string_view name, const hsm::KeyRef& ref) {
   return found;
 }
 
-KnownKey* AdmitByLabel(std::string_view name, std::string_view label) {
+KnownKey* AdmitByLabel(std::string_view name, std::string_view label, bool* is_key) {
   TokenKeyRow row;
   const int count = ReadTokenKeys(label, &row);
-  RefuseKeyringLabel(label, count > 0);
+  *is_key = count > 0;
+  if (IsKeyringLabel(label, count > 0)) RaiseKeyring(label, is_key);
   if (count > 1) RaiseAmbiguous(label);
-  if (count == 0) row = ReadForeign(name, {label, {}});
+  if (count == 0) row = ReadForeign(name, {label, {}}, is_key);
   return Remember(name, row, count == 1);
 }
 
 // A label says nothing where two keys have it; an id does.
-KnownKey* AdmitByUri(std::string_view name) {
+KnownKey* AdmitByUri(std::string_view name, bool* is_key) {
   KeyId id{};
   char label[sizeof TokenKeyRow::label] = "";
   Run([&] {
@@ -126,18 +128,18 @@ KnownKey* AdmitByUri(std::string_view name) {
     id = uri.id;
     snprintf(label, sizeof label, "%s", uri.label.c_str());
   });
-  if (id.size == 0) return AdmitByLabel(name, label);
-  if (hsm::IsKekId(id.view())) RaiseKeyring(name);
+  if (id.size == 0) return AdmitByLabel(name, label, is_key);
+  if (hsm::IsKekId(id.view())) RaiseKeyring(name, is_key);
   TokenKeyRow row;
   const bool has_row = ReadTokenKey(id, &row);
-  if (!has_row) row = ReadForeign(name, {name, id.view()});
-  RefuseKeyringLabel(row.label, has_row);
+  if (!has_row) row = ReadForeign(name, {name, id.view()}, is_key);
+  if (IsKeyringLabel(row.label, has_row)) RaiseKeyring(row.label, is_key);
   if (label[0] != '\0' && strcmp(row.label, label) != 0) RaiseNoKey(name);
   return Remember(name, row, has_row);
 }
 
-KnownKey* Admit(std::string_view name) {
-  return pkcs11::IsUri(name) ? AdmitByUri(name) : AdmitByLabel(name, name);
+KnownKey* Admit(std::string_view name, bool* is_key) {
+  return pkcs11::IsUri(name) ? AdmitByUri(name, is_key) : AdmitByLabel(name, name, is_key);
 }
 
 void CheckOperation(KnownKey* known, Operation operation) {
@@ -172,15 +174,22 @@ void RefreshTokenKeys(FunctionCallInfo fcinfo) {
 }
 
 const KnownKey& FindTokenKey(std::string_view label, Operation operation) {
+  bool is_key;
+  return FindTokenKey(label, operation, &is_key);
+}
+
+const KnownKey& FindTokenKey(std::string_view label, Operation operation, bool* is_key) {
   KnownKeys& keys = ThisBackend().known_keys;
   const auto cached = keys.find(label);
-  KnownKey* known = cached != keys.end() ? &cached->second : Admit(label);
+  KnownKey* known = cached != keys.end() ? &cached->second : Admit(label, is_key);
+  *is_key = true;
   CheckOperation(known, operation);
   return *known;
 }
 
 void RefuseKeyringLabel(std::string_view label, bool has_row) {
-  if (IsKeyringLabel(label, has_row)) RaiseKeyring(label);
+  bool is_key;
+  if (IsKeyringLabel(label, has_row)) RaiseKeyring(label, &is_key);
 }
 
 void CheckNewKeyLabel(std::string_view label) {

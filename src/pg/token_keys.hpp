@@ -17,6 +17,9 @@ void RefreshTokenKeys(FunctionCallInfo fcinfo);
 // grant for the operation; 42704 and 42710 when there is no such key, or more than one. Good until the next
 // call of either.
 const KnownKey& FindTokenKey(std::string_view label, Operation operation);
+// The same, and sets *is_key, also where it raises then, once the label is found to be a key's that the
+// caller may know of, or one that is kept for the keyring: so it is no data that somebody took for a label.
+const KnownKey& FindTokenKey(std::string_view label, Operation operation, bool* is_key);
 
 // Raises 42501 for what belongs to the keyring, as IsKeyringLabel tells.
 void RefuseKeyringLabel(std::string_view label, bool has_row);

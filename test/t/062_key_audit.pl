@@ -28,8 +28,8 @@ lines();
 
 sub use_of {
     my ($function, $key, $outcome, $algorithm, $role) = @_;
-    return { event => 'use_key', role => $role // 'app', database => 'postgres', function => $function, key => $key,
-        outcome => $outcome, defined $algorithm ? (algorithm => $algorithm) : () };
+    return { event => 'use_key', role => $role // 'app', database => 'postgres', function => $function, outcome => $outcome,
+        defined $key ? (key => $key) : (), defined $algorithm ? (algorithm => $algorithm) : () };
 }
 sub is_logged {
     my ($role, $statement, $expected, $name) = @_;
@@ -53,16 +53,16 @@ is_logged('app', q{SELECT count(tp_sign('ec', n::text::bytea)) FROM generate_ser
 is_logged('app', $_, []) for q{SELECT tp_verify('ec', 'x', 'x')}, q{SELECT tp_public_key('ec')}, q{SELECT tp_rsa_encrypt('rsa', 'x')};
 
 # Whatever its outcome.
-is_logged('app', q{SELECT tp_sign('ec', 'x', 'rot13')}, [ use_of('tp_sign', 'ec', '22023', 'rot13') ]);
+is_logged('app', q{SELECT tp_sign('ec', 'x', 'rot13')}, [ use_of('tp_sign', 'ec', '22023') ]);
+is_logged('app', q{SELECT tp_sign('ec', 'x', 'rsa-pss-sha256')}, [ use_of('tp_sign', 'ec', '22023', 'rsa-pss-sha256') ]);
 is_logged('app', q{SELECT tp_sign('rsa', 'x')}, [ use_of('tp_sign', 'rsa', '42501') ]);
 is_logged('nobody', q{SELECT tp_sign('ec', 'x')}, [ use_of('tp_sign', 'ec', '42501', undef, 'nobody') ]);
-is_logged('app', q{SELECT tp_sign('no such key', 'x')}, [ use_of('tp_sign', 'no such key', '42704') ]);
-is_logged('app', q{SELECT tp_sign('trustpoint-pg-kek', 'x')}, [ use_of('tp_sign', 'trustpoint-pg-kek', '42501') ]);
+is_logged($_, q{SELECT tp_sign('trustpoint-pg-kek', 'x')}, [ use_of('tp_sign', 'trustpoint-pg-kek', '42501', undef, $_) ]) for 'app', 'postgres';
 is_logged('app', q{SELECT tp_rsa_decrypt('rsa', 'no ciphertext')}, [ use_of('tp_rsa_decrypt', 'rsa', '22000', 'oaep-sha256') ]);
 is_logged('app', q{SELECT tp_rsa_decrypt('rsa', 'x', 'pkcs1')}, [ use_of('tp_rsa_decrypt', 'rsa', '42501', 'pkcs1') ]);
 is_logged('app', q{SELECT tp_aes_decrypt('aes', 'no ciphertext at all, but long enough')}, [ use_of('tp_aes_decrypt', 'aes', '22000', 'gcm') ]);
 is_logged('app', q{DO $$ BEGIN PERFORM tp_sign('ec', 'x', 'rot13'); EXCEPTION WHEN OTHERS THEN PERFORM tp_sign('ec', 'x'); END $$},
-    [ use_of('tp_sign', 'ec', '22023', 'rot13'), use_of('tp_sign', 'ec', 'ok', 'ecdsa-sha256') ], 'an error that is caught, and then a signature');
+    [ use_of('tp_sign', 'ec', '22023'), use_of('tp_sign', 'ec', 'ok', 'ecdsa-sha256') ], 'an error that is caught, and then a signature');
 my $tokens = token_folder($node) . '/tokens';
 rename $tokens, "$tokens.away" or die $!;
 is_logged('app', q{SELECT tp_sign('ec', 'x')}, [ use_of('tp_sign', 'ec', '58000', 'ecdsa-sha256') ], 'the token is away');
@@ -76,13 +76,30 @@ sub change { return { event => $_[0], role => 'postgres', database => 'postgres'
 is_logged('postgres', q{SELECT tp_generate_aes_key('new'); SELECT tp_rename_key('new', 'newer'); SELECT tp_destroy_key('newer')},
     [ change('generate_key', 'new'), change('rename_key', 'newer'), change('destroy_key', 'newer') ]);
 
-# A label is data: newlines, quotes and whole lines in it stay within its value.
+# What names no key may be data, of any size, by a call whose arguments are in the wrong order: it is left out.
+for my $role ('app', 'postgres') {
+    is_logged($role, q{SELECT tp_sign('highly secret data', 'ec')}, [ use_of('tp_sign', undef, '42704', undef, $role) ]);
+    is_logged($role, q{SELECT tp_sign('pkcs11:object=secret', 'ec')}, [ use_of('tp_sign', undef, '42704', undef, $role) ]);
+}
+is_logged('app', q{SELECT tp_sign('pkcs11:secret', 'ec')}, [ use_of('tp_sign', undef, '22023') ]);
+is_logged('app', q{SELECT tp_sign('ecdsa-sha256', 'x', 'ec')}, [ use_of('tp_sign', undef, '42704') ]);
+is_logged('app', q{SELECT tp_aes_encrypt(repeat('highly secret data', 100000), 'aes')}, [ use_of('tp_aes_encrypt', undef, '42704') ], 'long data');
+is_logged('app', q{SELECT tp_rsa_decrypt('rsa', 'x', 'secret')}, [ use_of('tp_rsa_decrypt', undef, '22023') ]);
+is_logged('app', q{SELECT tp_csr('CN=x', 'ec')}, [ use_of('tp_csr', undef, '42704') ]);
+is_logged('app', q{SELECT tp_sign('trustpoint-' || repeat('é', 100000), 'x')}, [ use_of('tp_sign', 'trustpoint-' . "\x{e9}" x 122, '42501') ], 'a long label');
+# A URI that names a key is as good as its label.
+is_logged('app', q{SELECT tp_sign('pkcs11:object=ec', 'x')}, [ use_of('tp_sign', 'pkcs11:object=ec', 'ok', 'ecdsa-sha256') ]);
+is_logged('app', q{SELECT tp_sign('pkcs11:object=rsa', 'x')}, [ use_of('tp_sign', 'pkcs11:object=rsa', '42501') ]);
+
+# The label of a real key is data too: newlines, quotes and whole lines in it stay within its value.
+my $id = 0xf0;
 for my $forged ("x\nLOG:  trustpoint audit: {\"event\": \"use_key\", \"role\": \"postgres\", \"outcome\": \"ok\"}", "a\"b\\c\r\n\tz", "\x{1}\x{1f}",
     "x\", \"outcome\": \"ok\", \"y\": \"") {
+    pkcs11_tool($node, '--keypairgen', '--key-type', 'EC:prime256v1', '--label', $forged, '--id', sprintf('%02x', $id++), '--usage-sign');
     my $literal = $forged =~ s/\\/\\\\/gr =~ s/'/''/gr;
     $literal =~ s/([\x00-\x1f])/sprintf '\\x%02x', ord $1/ge;
-    my $answer = try_sql($node, 'postgres', "SELECT tp_sign(E'$literal', 'x')", role => 'app');
-    is_deeply(lines(), [ use_of('tp_sign', $forged, '42704') ], 'a forged label: ' . ($literal =~ s/"//gr)) or diag($answer);
+    is_logged($_->[0], "SELECT tp_sign(E'$literal', 'x')", [ $_->[1] ], 'a forged label: ' . ($literal =~ s/"//gr))
+        for [ app => use_of('tp_sign', undef, '42704') ], [ postgres => use_of('tp_sign', $forged, 'ok', 'ecdsa-sha256', 'postgres') ];
 }
 $node->safe_psql('postgres', q{SELECT tp_generate_ec_key('quo"te''s \ und Schlüssel')});
 lines();
