@@ -197,6 +197,26 @@ DROP SCHEMA regress_tp_shadow CASCADE;
 REVOKE CREATE ON DATABASE :"DBNAME" FROM regress_tp_nobody;
 SELECT tp_revoke('regress_tp_nobody', 'encrypt');
 
+-- What a hint says to ask for works as it is, whatever the names.
+CREATE ROLE "regress_tp_O'Hara ""x""";
+SELECT tp_create_dek($$O'Hara \ "x"$$) > 0;
+SELECT tp_grant($$"regress_tp_O'Hara ""x"""$$, 'encrypt', 'tenant a');
+GRANT EXECUTE ON FUNCTION tp_rotate_dek TO "regress_tp_O'Hara ""x""";
+SET ROLE "regress_tp_O'Hara ""x""";
+SELECT refusal($$SELECT tp_encrypt('x', '', 'O''Hara \ "x"')$$) AS refused_dek, refusal($$SELECT tp_rotate_dek()$$) AS refused_keys \gset
+\echo :refused_dek
+\echo :refused_keys
+SELECT substring(:'refused_dek', 'Ask for: (.*)') AS ask_for_dek, substring(:'refused_keys', 'Ask for: (.*)') AS ask_for_keys \gset
+RESET ROLE;
+:ask_for_dek
+:ask_for_keys
+SET ROLE "regress_tp_O'Hara ""x""";
+SELECT tp_encrypt('x', '', $$O'Hara \ "x"$$) IS NOT NULL, tp_rotate_dek() > 0;
+RESET ROLE;
+DELETE FROM tp_dek_grant;
+DROP OWNED BY "regress_tp_O'Hara ""x""";
+DROP ROLE "regress_tp_O'Hara ""x""";
+
 DROP FUNCTION read_as_owner;
 DROP TABLE secret;
 DROP ROLE regress_tp_nobody, regress_tp_reader, regress_tp_writer, regress_tp_mover, regress_tp_admin, regress_tp_member;

@@ -161,6 +161,22 @@ RESET ROLE;
 SELECT tp_revoke('regress_tp_signer', 'hsm');
 SELECT tp_revoke_key('priv other', 'regress_tp_maker');
 
+-- What a hint says to ask for works as it is, whatever the names.
+CREATE ROLE "regress_tp_O'Hara ""x""";
+SELECT octet_length(tp_generate_ec_key($$priv O'Hara \ "x"$$));
+GRANT EXECUTE ON FUNCTION tp_sign TO "regress_tp_O'Hara ""x""";
+SET ROLE "regress_tp_O'Hara ""x""";
+SELECT refusal($$SELECT tp_sign('priv O''Hara \ "x"', 'x')$$) AS refused \gset
+\echo :refused
+SELECT substring(:'refused', 'Ask for: (.*)') AS ask_for \gset
+RESET ROLE;
+:ask_for
+SET ROLE "regress_tp_O'Hara ""x""";
+SELECT tp_sign($$priv O'Hara \ "x"$$, 'x') IS NOT NULL;
+RESET ROLE;
+DROP OWNED BY "regress_tp_O'Hara ""x""";
+DROP ROLE "regress_tp_O'Hara ""x""";
+
 DROP FUNCTION works, opens, closes;
 DROP TABLE use;
 DROP VIEW call;

@@ -359,6 +359,8 @@ void RequireOwner(const char* what) {
                     errmsg("only the owner of the extension and superusers may %s", what)));
 }
 
+const char* RoleLiteral(const char* role) { return quote_literal_cstr(quote_identifier(role)); }
+
 void RequireKeysGrant() {
   const Oid role = GetUserId();
   // Before 1.5 of the SQL script EXECUTE alone decides.
@@ -367,7 +369,7 @@ void RequireKeysGrant() {
   if (RoleMayUse(role, "keys", {})) return;
   const char* name = GetUserNameFromId(role, false);
   ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("role \"%s\" may not change keys", name),
-                  errhint("Ask for: SELECT tp_grant('%s', 'keys');", name)));
+                  errhint("Ask for: SELECT tp_grant(%s, 'keys');", RoleLiteral(name))));
 }
 
 bool RoleMayUse(Oid role, std::string_view capability, std::string_view dek_name) {

@@ -55,6 +55,8 @@ Oid TablesOwner();
 bool RoleIsOwner(Oid role);
 // Raises 42501 unless the caller is. what: "export a DEK".
 void RequireOwner(const char* what);
+// A role's name as SQL takes it for a regrole, as tp_grant and tp_grant_key do: for hints.
+const char* RoleLiteral(const char* role);
 // Raises 42501 unless the caller may change keys, by tp_grant(..., 'keys').
 void RequireKeysGrant();
 // Whether a role holds the capability for a DEK of this name; see tp_grant in the SQL script.

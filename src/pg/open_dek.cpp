@@ -116,7 +116,8 @@ void RequireCapability(CachedDek* entry, Capability capability) {
   const char* dek = ShownFromUtf8(entry->row.name_view());
   ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                   errmsg("role \"%s\" may not %s with DEK \"%s\"", role, name, dek),
-                  errhint("Ask for: SELECT tp_grant('%s', '%s', '%s');", role, name, dek)));
+                  errhint("Ask for: SELECT tp_grant(%s, '%s', %s);", RoleLiteral(role), name,
+                          quote_literal_cstr(dek))));
 }
 
 void OpenDek(CachedDek* entry) {

@@ -149,14 +149,13 @@ void CheckOperation(KnownKey* known, Operation operation) {
   if (!RoleMayOperate(role, known->id, operation)) {
     const char* name = GetUserNameFromId(role, false);
     const char* what = operation == Operation::kAny ? "verify" : OperationName(operation);
-    ereport(ERROR,
-            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-             operation == Operation::kAny
-                 ? errmsg("role \"%s\" may not look at key \"%s\"", name, ShownFromUtf8(known->label))
-                 : errmsg("role \"%s\" may not use key \"%s\" for \"%s\"", name, ShownFromUtf8(known->label),
-                          what),
-             errhint("Ask for: SELECT tp_grant_key(%s, %s, '{%s}');",
-                     quote_literal_cstr(ShownFromUtf8(known->label)), quote_literal_cstr(name), what)));
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    operation == Operation::kAny
+                        ? errmsg("role \"%s\" may not look at key \"%s\"", name, ShownFromUtf8(known->label))
+                        : errmsg("role \"%s\" may not use key \"%s\" for \"%s\"", name,
+                                 ShownFromUtf8(known->label), what),
+                    errhint("Ask for: SELECT tp_grant_key(%s, %s, '{%s}');",
+                            quote_literal_cstr(ShownFromUtf8(known->label)), RoleLiteral(name), what)));
   }
   known->allowed_role[index] = role;
 }
