@@ -24,8 +24,6 @@ class ResultRow {
     const std::string_view text = FromUtf8(utf8);
     Add(PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))));
   }
-  // What a token gave, as it can be shown.
-  void TokenText(const char* utf8) { Add(CStringGetTextDatum(ShownFromUtf8(utf8))); }
   // NULL for an empty text.
   void TextOrNull(const char* text) {
     if (text[0] == '\0')
@@ -33,12 +31,9 @@ class ResultRow {
     else
       Text(text);
   }
-  void TokenTextOrNull(const char* utf8) {
-    if (utf8[0] == '\0')
-      Null();
-    else
-      TokenText(utf8);
-  }
+  // What a token gave, as it can be shown.
+  void TokenText(const char* utf8) { Text(ShownFromUtf8(utf8)); }
+  void TokenTextOrNull(const char* utf8) { TextOrNull(ShownFromUtf8(utf8)); }
   void Int(int value) { Add(Int32GetDatum(value)); }
   void Bigint(std::uint64_t value) { Add(Int64GetDatum(static_cast<int64>(value))); }
   void Double(double value) { Add(Float8GetDatum(value)); }
