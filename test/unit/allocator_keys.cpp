@@ -96,7 +96,7 @@ void UseNewLibraryContext() {
   OSSL_LIB_CTX_free(library);
 }
 
-// To refuse the key with any of its first 50 bytes changed takes less than a new library context above what
+// To refuse the key with any of its first 30 bytes changed takes less than a new library context above what
 // it takes to use it.
 void ExpectCheapRefusals(const std::string& pem, auto&& use) {
   char *name = nullptr, *header = nullptr;
@@ -106,7 +106,7 @@ void ExpectCheapRefusals(const std::string& pem, auto&& use) {
   ASSERT_EQ(PEM_read_bio(bio, &name, &header, &der, &size), 1);
   BIO_free(bio);
   std::vector<std::string> changed;
-  for (long i = 0; i < 50; ++i) {
+  for (long i = 0; i < 30; ++i) {
     der[i] ^= 1;
     changed.push_back(test::PemOf(name, {der, static_cast<std::size_t>(size)}));
     der[i] ^= 1;
@@ -164,7 +164,7 @@ TEST(NoMemoryDeathTest, OnceLeavesRsaDecryptionUsable) {
   ExpectRightAfterOneFailure(500, [&] { DecryptWithPem(pem, {}, RsaPadding::kOaepSha1, ciphertext, {}); });
 }
 
-// Nor the ~1 ms that a new one takes.
+// So it costs no new library context, which is most of the work.
 TEST(NoMemoryDeathTest, IsNotSuspectedOfEachBadKey) {
   ASSERT_TRUE(installed);
   const auto read_public = [](const std::string& pem) { PublicKey::FromPem(pem); };
