@@ -46,10 +46,10 @@ std::size_t IvSize(AesMode mode) {
 class Mechanism {
  public:
   // iv: of the mode's size; a token that makes its own writes it there.
-  Mechanism(AesMode mode, base::MutableBytes iv, std::string_view bound_label)
-      : aad_(kAadPrefix.begin(), kAadPrefix.end()) {
-    aad_.insert(aad_.end(), bound_label.begin(), bound_label.end());
-    gcm_ = {iv.data(), iv.size(), iv.size() * 8, aad_.data(), aad_.size(), kGcmTag * 8};
+  Mechanism(AesMode mode, base::MutableBytes iv, std::string_view bound_label) : aad_(kAadPrefix) {
+    aad_ += bound_label;
+    auto* const aad = reinterpret_cast<CK_BYTE*>(aad_.data());
+    gcm_ = {iv.data(), iv.size(), iv.size() * 8, aad, aad_.size(), kGcmTag * 8};
     mechanism_ = {MechanismOf(mode), nullptr, 0};
     if (mode == AesMode::kGcm)
       mechanism_ = {MechanismOf(mode), &gcm_, sizeof gcm_};
@@ -62,7 +62,7 @@ class Mechanism {
   pkcs11::NamedMechanism named() const { return {mechanism_}; }
 
  private:
-  std::vector<std::uint8_t> aad_;
+  std::string aad_;
   CK_GCM_PARAMS gcm_;
   CK_MECHANISM mechanism_;
 };
