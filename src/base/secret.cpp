@@ -52,6 +52,7 @@ class Arena {
       if (run < units) continue;
       const std::size_t first = i + 1 - units;
       for (std::size_t j = first; j <= i; ++j) used_.set(j);
+      used_units_ += units;
       return start_ + first * kUnit;
     }
     return nullptr;
@@ -64,14 +65,16 @@ class Arena {
   void Give(const std::uint8_t* address, std::size_t units) noexcept {
     const auto first = static_cast<std::size_t>(address - start_) / kUnit;
     for (std::size_t j = first; j < first + units; ++j) used_.reset(j);
+    used_units_ -= units;
   }
 
-  std::size_t used() const noexcept { return used_.count() * kUnit; }
+  std::size_t used() const noexcept { return used_units_ * kUnit; }
   bool locked() const noexcept { return locked_; }
 
  private:
   std::uint8_t* start_;
   std::bitset<kUnits> used_;
+  std::size_t used_units_ = 0;
   bool locked_;
 };
 

@@ -37,8 +37,9 @@ void RereadRows(Backend& backend) {
 
 // The same for those in shared memory, whoever opened them.
 void RereadSharedRows(bool all) {
-  DekRow rows[kMaxSharedDeks];
-  const int gone = KeepUnvouched(rows, SharedDekRows(all, rows));
+  int count;
+  DekRow* rows = SharedDekRows(all, &count);
+  const int gone = KeepUnvouched(rows, count);
   for (int i = 0; i < gone; ++i) ForgetSharedDek(rows[i].id);
 }
 

@@ -17,6 +17,7 @@ namespace trustpoint::pg {
 namespace {
 
 constexpr char kName[] = "trustpoint";
+constexpr int kMaxSharedDeks = 128;
 
 struct Entry {
   bool used;
@@ -33,6 +34,7 @@ struct Entry {
 struct Control {
   LWLock* lock;
   bool locked;  // the mapping is
+  int end;      // no entry from this one on has ever been used
   std::uint64_t clock, hits, misses;
   std::uint64_t changes;  // grows whenever keys of any database have changed
 };
@@ -95,7 +97,7 @@ extern "C" void TrustpointStartsSharedMemory() {
 bool IsOfThisDatabase(const Entry& entry) { return entry.used && entry.database == MyDatabaseId; }
 
 Entry* Find(std::uint32_t id) {
-  for (int i = 0; i < kMaxSharedDeks; ++i)
+  for (int i = 0; i < control->end; ++i)
     if (entries[i].row.id == id && IsOfThisDatabase(entries[i])) return &entries[i];
   return nullptr;
 }
@@ -103,11 +105,11 @@ Entry* Find(std::uint32_t id) {
 // A free one, or that which was not used for the longest time.
 Entry* Room() {
   Entry* oldest = &entries[0];
-  for (int i = 0; i < kMaxSharedDeks; ++i) {
+  for (int i = 0; i < control->end; ++i) {
     if (!entries[i].used) return &entries[i];
     if (entries[i].last_used < oldest->last_used) oldest = &entries[i];
   }
-  return oldest;
+  return control->end < kMaxSharedDeks ? &entries[control->end++] : oldest;
 }
 
 void Wipe(Entry* entry) { explicit_bzero(static_cast<void*>(entry), sizeof *entry); }
@@ -177,18 +179,21 @@ void OfferSharedDek(const keyring::CachedDek& entry) {
   LWLockRelease(control->lock);
 }
 
-int SharedDekRows(bool all, keyring::DekRow (&rows)[kMaxSharedDeks]) {
-  if (control == nullptr) return 0;
+keyring::DekRow* SharedDekRows(bool all, int* count) {
+  *count = 0;
+  // Whoever comes in meanwhile has just been looked at.
+  const int end = control != nullptr ? control->end : 0;
+  if (end == 0) return nullptr;
+  auto* rows = static_cast<keyring::DekRow*>(palloc(end * sizeof(keyring::DekRow)));
   const std::int64_t now = MonotonicSeconds();
-  int count = 0;
   LWLockAcquire(control->lock, LW_EXCLUSIVE);
-  for (int i = 0; i < kMaxSharedDeks; ++i) {
+  for (int i = 0; i < end; ++i) {
     if (!IsOfThisDatabase(entries[i]) || (!all && entries[i].checked_at >= now)) continue;
     entries[i].checked_at = now;
-    rows[count++] = entries[i].row;
+    rows[(*count)++] = entries[i].row;
   }
   LWLockRelease(control->lock);
-  return count;
+  return rows;
 }
 
 void ForgetSharedDek(std::uint32_t id) {
@@ -201,7 +206,7 @@ void ForgetSharedDek(std::uint32_t id) {
 void ForgetSharedDeks(Oid database) {
   if (control == nullptr) return;
   LWLockAcquire(control->lock, LW_EXCLUSIVE);
-  for (int i = 0; i < kMaxSharedDeks; ++i)
+  for (int i = 0; i < control->end; ++i)
     if (entries[i].used && entries[i].database == database) Wipe(&entries[i]);
   ++control->changes;
   LWLockRelease(control->lock);
@@ -219,7 +224,7 @@ SharedCacheStatus SharedCache() {
   if (!SharedCacheIsOn()) return status;
   LWLockAcquire(control->lock, LW_SHARED);
   status = {true, control->locked, 0, control->hits, control->misses};
-  for (int i = 0; i < kMaxSharedDeks; ++i) status.deks += entries[i].used ? 1 : 0;
+  for (int i = 0; i < control->end; ++i) status.deks += entries[i].used ? 1 : 0;
   LWLockRelease(control->lock);
   return status;
 }

@@ -27,10 +27,9 @@ bool TakeSharedDek(keyring::CachedDek* entry);
 // called only for what nobody else is taking away: see open_dek.cpp.
 void OfferSharedDek(const keyring::CachedDek& entry);
 
-// The rows by which those of this database were opened, for the caller to look whether the table still has
-// them. all: also where somebody has looked within this second. Returns how many.
-inline constexpr int kMaxSharedDeks = 128;
-int SharedDekRows(bool all, keyring::DekRow (&rows)[kMaxSharedDeks]);
+// The rows by which those of this database were opened, palloc'ed, for the caller to look whether the table
+// still has them. all: also where somebody has looked within this second.
+keyring::DekRow* SharedDekRows(bool all, int* count);
 // Takes back what nothing vouches for any more.
 void ForgetSharedDek(std::uint32_t id);
 // All of a database.
