@@ -15,20 +15,15 @@ CachedDek* DekCache::Find(std::uint32_t id) const noexcept {
   return place != entries_.end() && (*place)->row.id == id ? place->get() : nullptr;
 }
 
-CachedDek* DekCache::ById(std::uint32_t id) noexcept {
-  if (last_ != nullptr && last_->row.id == id) return last_;
+CachedDek* DekCache::FindById(std::uint32_t id) noexcept {
   CachedDek* const found = Find(id);
   if (found == nullptr || !found->current) return nullptr;
   return last_ = found;
 }
 
-CachedDek* DekCache::Active(envelope::Purpose purpose, std::string_view name) noexcept {
-  if (last_active_ != nullptr && last_active_->row.purpose == purpose &&
-      last_active_->row.name_view() == name)
-    return last_active_;
-  const auto found = std::find_if(active_.begin(), active_.end(), [&](const CachedDek* entry) {
-    return entry->row.purpose == purpose && entry->row.name_view() == name;
-  });
+CachedDek* DekCache::FindActive(envelope::Purpose purpose, std::string_view name) noexcept {
+  const auto found = std::find_if(active_.begin(), active_.end(),
+                                  [&](const CachedDek* entry) { return IsOf(*entry, purpose, name); });
   if (found == active_.end()) return nullptr;
   return last_active_ = *found;
 }
@@ -56,7 +51,7 @@ CachedDek* DekCache::Update(const DekRow& row) {
 
 void DekCache::SetActive(CachedDek* entry) {
   std::erase_if(active_, [&](const CachedDek* other) {
-    return other->row.purpose == entry->row.purpose && other->row.name_view() == entry->row.name_view();
+    return IsOf(*other, entry->row.purpose, entry->row.name_view());
   });
   active_.push_back(entry);
   last_active_ = entry;

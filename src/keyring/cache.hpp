@@ -34,9 +34,14 @@ struct CachedDek {
 class DekCache {
  public:
   // Pointers stay good until the entry is removed. nullptr: not known, or its row is stale.
-  CachedDek* ById(std::uint32_t id) noexcept;
+  CachedDek* ById(std::uint32_t id) noexcept {
+    return last_ != nullptr && last_->row.id == id ? last_ : FindById(id);
+  }
   // The DEK that serves new values of this name, as remembered by SetActive.
-  CachedDek* Active(envelope::Purpose purpose, std::string_view name) noexcept;
+  CachedDek* Active(envelope::Purpose purpose, std::string_view name) noexcept {
+    return last_active_ != nullptr && IsOf(*last_active_, purpose, name) ? last_active_
+                                                                         : FindActive(purpose, name);
+  }
 
   // The usable versions of this name, newest first, as remembered by SetVersions; nullptr: not remembered.
   const std::vector<CachedDek*>* Versions(envelope::Purpose purpose, std::string_view name) const noexcept;
@@ -67,6 +72,11 @@ class DekCache {
   // By id. A tree would be no faster for the few that there are, and slower for the first.
   using Entries = std::vector<std::unique_ptr<CachedDek>>;
 
+  static bool IsOf(const CachedDek& entry, envelope::Purpose purpose, std::string_view name) noexcept {
+    return entry.row.purpose == purpose && entry.row.name_view() == name;
+  }
+  CachedDek* FindById(std::uint32_t id) noexcept;
+  CachedDek* FindActive(envelope::Purpose purpose, std::string_view name) noexcept;
   // Where the entry is, or would be.
   Entries::const_iterator Place(std::uint32_t id) const noexcept;
   CachedDek* Find(std::uint32_t id) const noexcept;

@@ -22,7 +22,16 @@ extern "C" {
 }
 
 namespace trustpoint::pg {
+
+Tables internal::tables = {InvalidOid, InvalidOid};
+bool internal::moved = true;
+std::uint64_t internal::changes = 0;  // how often rows may have changed
+
 namespace {
+
+using internal::changes;
+using internal::moved;
+using internal::tables;
 
 // Column numbers, as in the SQL script. A column is only ever added at the end.
 namespace dek {
@@ -36,11 +45,8 @@ namespace grant {
 constexpr AttrNumber kGrantee = 1, kCapability = 2, kName = 3;
 }
 
-Tables tables = {InvalidOid, InvalidOid};
 // Found when they are first read: most connections only decrypt, and need neither.
 Oid kek_table = InvalidOid, grant_table = InvalidOid;
-std::uint64_t changes = 0;  // how often rows may have changed
-bool moved = true;  // the tables themselves may have: the extension may have been dropped and made anew
 
 // Both only count: they may run in the middle of anything.
 extern "C" void TrustpointRelationChanged(Datum, Oid relation) {
@@ -181,23 +187,17 @@ TimestampTz CreatedAt(HeapTuple tuple, TupleDesc descriptor, AttrNumber column) 
 
 }  // namespace
 
-const Tables& FindTables(FunctionCallInfo fcinfo) {
-  if (OidIsValid(tables.dek) && !moved) return tables;
+void internal::LookUpTables(FunctionCallInfo fcinfo) {
   moved = false;
   tables = {get_func_namespace(fcinfo->flinfo->fn_oid), InvalidOid};
   kek_table = grant_table = InvalidOid;
   tables.dek = Existing("tp_dek");
-  return tables;
 }
-
-const Tables& KnownTables() { return tables; }
 
 Oid KekTable() {
   if (!OidIsValid(kek_table)) kek_table = Existing("tp_kek");
   return kek_table;
 }
-
-std::uint64_t TableChanges() { return changes; }
 
 void WatchTables() {
   CacheRegisterRelcacheCallback(TrustpointRelationChanged, 0);

@@ -18,14 +18,25 @@ struct Tables {
   Oid schema, dek;
 };
 
+namespace internal {
+extern Tables tables;
+extern bool moved;  // the tables themselves may have: the extension may have been dropped and made anew
+extern std::uint64_t changes;
+void LookUpTables(FunctionCallInfo fcinfo);
+}  // namespace internal
+
+// Those that were found before.
+inline const Tables& KnownTables() { return internal::tables; }
 // Finds them on first use, and again after a change. May ereport, as everything here.
-const Tables& FindTables(FunctionCallInfo fcinfo);
-// The same when they were found before.
-const Tables& KnownTables();
+inline const Tables& FindTables(FunctionCallInfo fcinfo) {
+  if (!OidIsValid(internal::tables.dek) || internal::moved) [[unlikely]]
+    internal::LookUpTables(fcinfo);
+  return internal::tables;
+}
 Oid KekTable();
 
 // Another number whenever any of the tables, or the roles, may have changed.
-std::uint64_t TableChanges();
+inline std::uint64_t TableChanges() { return internal::changes; }
 // Registers the callbacks that count; from _PG_init.
 void WatchTables();
 

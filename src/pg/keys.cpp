@@ -1,18 +1,13 @@
 #include "pg/keys.hpp"
 
-#include "pg/backend.hpp"
 #include "pg/boundary.hpp"
-#include "pg/catalog.hpp"
-#include "pg/redaction.hpp"
-#include "pg/settings.hpp"
 #include "pg/shared_cache.hpp"
 #include "pg/text.hpp"
 
-extern "C" {
-#include "utils/inval.h"
-}
-
 namespace trustpoint::pg {
+
+std::uint64_t internal::seen_changes = kNoneSeen;
+
 namespace {
 
 using keyring::CachedDek;
@@ -124,26 +119,23 @@ void RequireUsable(const DekVersions& versions, envelope::Purpose purpose) {
 
 }  // namespace
 
-void RefreshKeys(FunctionCallInfo fcinfo) {
-  constexpr std::uint64_t kNone = UINT64_MAX;
-  static std::uint64_t seen = kNone;  // the last of TableChanges whose rows were all read
-  NoteCall();
-  AcceptInvalidationMessages();
-  FindTables(fcinfo);
+void internal::RereadKeys(FunctionCallInfo fcinfo) {
   Backend& backend = ThisBackend();
-  while (seen != TableChanges()) {  // reading may bring further news
+  while (seen_changes != TableChanges()) {  // reading may bring further news
     const std::uint64_t current = TableChanges();
     CHECK_FOR_INTERRUPTS();
     FindTables(fcinfo);
     RereadRows(backend);
     // A new backend was told of no change, but need not look at what others have just looked at.
-    RereadSharedRows(seen != kNone);
-    seen = current;  // not when an error cuts it off: the next call begins again
+    RereadSharedRows(seen_changes != kNoneSeen);
+    seen_changes = current;  // not when an error cuts it off: the next call begins again
   }
-  if (DekCacheTtl() > 0) backend.deks.Expire(MonotonicSeconds() - DekCacheTtl());
 }
 
-const CachedDek* DekForName(envelope::Purpose purpose, std::string_view name, Capability capability) {
+void internal::ExpireKeys() { ThisBackend().deks.Expire(MonotonicSeconds() - DekCacheTtl()); }
+
+const CachedDek* internal::DekForName(envelope::Purpose purpose, std::string_view name,
+                                      Capability capability) {
   bool exists;
   CachedDek* entry = ActiveEntry(purpose, name, &exists);
   if (entry == nullptr) {
@@ -160,7 +152,7 @@ const CachedDek* DekForName(envelope::Purpose purpose, std::string_view name, Ca
   return entry;
 }
 
-const CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id, Capability capability) {
+const CachedDek* internal::DekForId(envelope::Purpose purpose, std::uint32_t id, Capability capability) {
   CachedDek* entry = EntryForId(id);
   if (entry == nullptr || !keyring::IsUsable(entry->row.state)) ForgetSharedDek(id);
   if (entry == nullptr)

@@ -5,21 +5,73 @@
 #include <string_view>
 
 #include "keyring/cache.hpp"
+#include "pg/backend.hpp"
+#include "pg/catalog.hpp"
 #include "pg/postgres.hpp"
+#include "pg/redaction.hpp"
+#include "pg/settings.hpp"
+#include "pg/statistics.hpp"
+
+extern "C" {
+#include "utils/inval.h"
+}
 
 namespace trustpoint::pg {
 
 // What tp_grant grants on a DEK's name; kLoad needs no such grant, as it uses the DEK for nothing.
 enum class Capability : std::uint8_t { kEncrypt, kDecrypt, kRewrap, kSearch, kLoad };
 
+// What a query does for every row but the first is here to be inlined: there it costs as much as the cipher.
+namespace internal {
+
+inline constexpr std::uint64_t kNoneSeen = UINT64_MAX;
+extern std::uint64_t seen_changes;  // the last of TableChanges whose rows were all read
+extern Oid locked_for_encryption;   // tp_dek, while this transaction has encrypted
+
+void RereadKeys(FunctionCallInfo fcinfo);
+void ExpireKeys();
+void LockForEncryption(const char* function);
+const keyring::CachedDek* DekForName(envelope::Purpose purpose, std::string_view name, Capability capability);
+const keyring::CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id, Capability capability);
+
+// Whether the DEK is open, and the caller was the last who was let through.
+inline bool IsReady(const keyring::CachedDek* dek, Capability capability) {
+  return dek != nullptr && dek->dek && capability != Capability::kLoad &&
+         dek->allowed_role[static_cast<std::size_t>(capability)] == GetUserId();
+}
+
+}  // namespace internal
+
 // Takes in what other backends have changed: to be called once in every function that uses keys, after its
 // arguments are detoasted and before anything below. May ereport, as everything here.
-void RefreshKeys(FunctionCallInfo fcinfo);
+inline void RefreshKeys(FunctionCallInfo fcinfo) {
+  NoteCall();
+  AcceptInvalidationMessages();
+  FindTables(fcinfo);
+  if (internal::seen_changes != TableChanges()) [[unlikely]]
+    internal::RereadKeys(fcinfo);
+  if (DekCacheTtl() > 0) [[unlikely]]
+    internal::ExpireKeys();
+}
 
 // The DEK that encrypts for the name: the newest active one. It stays usable until the transaction ends.
-const keyring::CachedDek* DekForName(envelope::Purpose purpose, std::string_view name, Capability capability);
+inline const keyring::CachedDek* DekForName(envelope::Purpose purpose, std::string_view name,
+                                            Capability capability) {
+  const keyring::CachedDek* const known = ThisBackend().deks.Active(purpose, name);
+  if (!internal::IsReady(known, capability)) [[unlikely]]
+    return internal::DekForName(purpose, name, capability);
+  CountFound(Found::kInBackend);
+  return known;
+}
 // The DEK that a stored value names.
-const keyring::CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id, Capability capability);
+inline const keyring::CachedDek* DekForId(envelope::Purpose purpose, std::uint32_t id,
+                                          Capability capability) {
+  const keyring::CachedDek* const known = ThisBackend().deks.ById(id);
+  if (!internal::IsReady(known, capability) || known->row.purpose != purpose) [[unlikely]]
+    return internal::DekForId(purpose, id, capability);
+  CountFound(Found::kInBackend);
+  return known;
+}
 
 // The usable versions of a name, or of every name of a purpose: the newest ones, newest first. Not opened,
 // and the caller's rights not looked at. At least one: raises when there is none.
@@ -42,8 +94,12 @@ const keyring::DekRow* ActiveRow(envelope::Purpose purpose, std::string_view nam
 // The clock of CachedDek::opened_at.
 std::int64_t MonotonicSeconds();
 
-// Keeps a DEK from being disabled or destroyed while this transaction may still write values under it.
-void LockForEncryption();
+// Keeps a DEK from being disabled or destroyed while this transaction may still write values under it: to be
+// called before RefreshKeys. Raises 25006 on a standby. function: "tp_encrypt()".
+inline void LockForEncryption(FunctionCallInfo fcinfo, const char* function) {
+  if (internal::locked_for_encryption != FindTables(fcinfo).dek) [[unlikely]]
+    internal::LockForEncryption(function);
+}
 void ForgetEncryptionLock();  // at the end of a transaction
 
 // The row of the KEK that wrapped it.

@@ -14,17 +14,21 @@
 extern "C" {
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "tcop/utility.h"
 #include "utils/resowner.h"
 }
 
 namespace trustpoint::pg {
+
+Oid internal::locked_for_encryption = InvalidOid;
+
 namespace {
 
+using internal::locked_for_encryption;
 using keyring::CachedDek;
 using keyring::DekRow;
 
 constexpr LOCKMODE kEncryptionLock = RowShareLock;
-Oid locked_for_encryption = InvalidOid;  // tp_dek, while this transaction has encrypted
 
 constexpr const char* kCapabilityNames[] = {"encrypt", "decrypt", "rewrap", "search"};
 
@@ -147,9 +151,9 @@ void OpenDek(CachedDek* entry) {
   if (found == Found::kOnToken) AuditKey("open_dek", entry->row.name, entry->row.id);
 }
 
-void LockForEncryption() {
+void internal::LockForEncryption(const char* function) {
+  PreventCommandDuringRecovery(function);
   const Oid table = KnownTables().dek;
-  if (locked_for_encryption == table) return;
   // A savepoint that is rolled back takes no value out of a variable, or from the client, so the lock is the
   // transaction's own.
   const ResourceOwner owner = CurrentResourceOwner;

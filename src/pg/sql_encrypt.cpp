@@ -13,8 +13,6 @@
 #include "pg/value.hpp"
 
 extern "C" {
-#include "access/xlog.h"
-#include "tcop/utility.h"
 #include "utils/memutils.h"
 }
 
@@ -25,15 +23,13 @@ using envelope::Purpose;
 using envelope::Suite;
 
 Datum Encrypt(FunctionCallInfo fcinfo, base::Bytes plaintext, base::Bytes context, std::string_view name) {
-  PreventCommandDuringRecovery("tp_encrypt()");
   const Suite suite = CurrentSuite();
   const size_t size = plaintext.size() + envelope::Overhead(suite);
   if (!AllocSizeIsValid(size + VARHDRSZ))
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("the value is too large to encrypt"),
                     errhint("The limit is 1 GB less %zu bytes. Split it over several rows.",
                             envelope::Overhead(suite) + VARHDRSZ)));
-  FindTables(fcinfo);
-  LockForEncryption();
+  LockForEncryption(fcinfo, "tp_encrypt()");
   RefreshKeys(fcinfo);
   const keyring::CachedDek* dek = DekForName(Purpose::kData, name, Capability::kEncrypt);
   AuditValue("tp_encrypt", dek->row.name, dek->row.id);

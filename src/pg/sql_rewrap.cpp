@@ -15,7 +15,6 @@
 
 extern "C" {
 #include "access/detoast.h"
-#include "tcop/utility.h"
 }
 
 namespace trustpoint::pg {
@@ -59,8 +58,7 @@ const char* TryRewrap(FunctionCallInfo fcinfo) {
   const Utf8 context = TextArgument(fcinfo, 1, "context");
   const std::optional<envelope::Value> value = envelope::Parse(stored);
   if (!value) return "not a trustpoint value";
-  FindTables(fcinfo);
-  LockForEncryption();
+  LockForEncryption(fcinfo, "tp_rewrap_problem()");
   RefreshKeys(fcinfo);
   const DekRow* from;
   const DekRow* to;
@@ -89,12 +87,10 @@ const char* TryRewrap(FunctionCallInfo fcinfo) {
 TP_SQL_FUNCTION(tp_rewrap) {
   RequireArgument(fcinfo, 1, "context");
   if (PG_ARGISNULL(0)) PG_RETURN_NULL();
-  PreventCommandDuringRecovery("tp_rewrap()");
   const base::Bytes stored = BytesArgument(fcinfo, 0);
   const Utf8 context = TextArgument(fcinfo, 1, "context");
   const envelope::Value value = ParseValue(stored);
-  FindTables(fcinfo);
-  LockForEncryption();
+  LockForEncryption(fcinfo, "tp_rewrap()");
   RefreshKeys(fcinfo);
   const CachedDek* old_dek = DekForId(Purpose::kData, value.key_id, Capability::kRewrap);
   const CachedDek* new_dek = DekForName(Purpose::kData, old_dek->row.name_view(), Capability::kRewrap);
@@ -133,7 +129,6 @@ TP_SQL_FUNCTION(tp_needs_rewrap) {
 // tp_rewrap_problem(value bytea, context text) RETURNS text
 TP_SQL_FUNCTION(tp_rewrap_problem) {
   if (PG_ARGISNULL(0)) PG_RETURN_NULL();
-  PreventCommandDuringRecovery("tp_rewrap_problem()");
   const char* problem = TryRewrap(fcinfo);
   if (problem == nullptr) PG_RETURN_NULL();
   PG_RETURN_TEXT_P(cstring_to_text(ShownFromUtf8(problem)));

@@ -14,7 +14,6 @@
 #include "pg/tpsec_field.hpp"
 
 extern "C" {
-#include "access/xlog.h"
 #include "tcop/utility.h"
 #include "utils/memutils.h"
 }
@@ -76,7 +75,7 @@ bool OpenByAnyDek(const envelope::TpsecField& field, base::MutableBytes plaintex
 // tpsec_encrypt(value text) RETURNS text
 TP_SQL_FUNCTION(tpsec_encrypt) {
   if (PG_ARGISNULL(0)) PG_RETURN_NULL();
-  PreventCommandDuringRecovery("tpsec_encrypt()");
+  PreventCommandDuringRecovery("tpsec_encrypt()");  // for the empty text too
   const Utf8 plaintext = TextArgument(fcinfo, 0, "value");
   if (plaintext.size == 0) PG_RETURN_DATUM(PG_GETARG_DATUM(0));
   const size_t payload_size = envelope::kTpsecOverhead + plaintext.size;
@@ -84,8 +83,7 @@ TP_SQL_FUNCTION(tpsec_encrypt) {
   if (!AllocSizeIsValid(size + VARHDRSZ))
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("the value is too large to encrypt"),
                     errhint("Base64 makes it a third longer, and a text has at most 1 GB.")));
-  FindTables(fcinfo);
-  LockForEncryption();
+  LockForEncryption(fcinfo, "tpsec_encrypt()");
   RefreshKeys(fcinfo);
   const keyring::CachedDek* dek = DekForName(Purpose::kTpsec, kName, Capability::kEncrypt);
   AuditValue("tpsec_encrypt", dek->row.name, dek->row.id);

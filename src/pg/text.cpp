@@ -9,6 +9,9 @@ extern "C" {
 }
 
 namespace trustpoint::pg {
+
+bool internal::is_utf8 = false;
+
 namespace {
 
 // In these the bytes are UTF-8 already, or are taken to be: SQL_ASCII says nothing of them.
@@ -68,8 +71,9 @@ void WipeAndFree(char* data, size_t size) {
 
 }  // namespace
 
-Utf8 ToUtf8(std::string_view text) {
+Utf8 internal::ConvertToUtf8(std::string_view text) {
   const int encoding = GetDatabaseEncoding();
+  is_utf8 = encoding == PG_UTF8;
   if (encoding == PG_SQL_ASCII && !IsUtf8(text))
     RaiseNotText("In a database with encoding SQL_ASCII text must be UTF-8. Use bytea for other bytes.");
   if (KeepsBytes(encoding)) return {text.data(), text.size(), nullptr};

@@ -24,8 +24,17 @@ struct Utf8 {
   }
 };
 
+namespace internal {
+extern bool is_utf8;  // the database's encoding, once ConvertToUtf8 has asked: then text is valid as it is
+Utf8 ConvertToUtf8(std::string_view text);
+}  // namespace internal
+
 // From the database's encoding. Raises 22021 for text that is not valid, 54000 for text that grows too large.
-Utf8 ToUtf8(std::string_view text);
+inline Utf8 ToUtf8(std::string_view text) {
+  if (!internal::is_utf8) [[unlikely]]
+    return internal::ConvertToUtf8(text);
+  return {text.data(), text.size(), nullptr};
+}
 
 // To the database's encoding; palloc'ed where the encodings differ. For names: raises as ReplaceByText does.
 std::string_view FromUtf8(std::string_view utf8);
