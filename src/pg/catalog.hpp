@@ -34,6 +34,7 @@ inline const Tables& FindTables(FunctionCallInfo fcinfo) {
   return internal::tables;
 }
 Oid KekTable();
+Oid GrantTable();
 
 // Another number whenever any of the tables, or the roles, may have changed.
 inline std::uint64_t TableChanges() { return internal::changes; }
@@ -59,19 +60,6 @@ bool ReadKek(const keyring::KekId& id, keyring::KekRow* row);
 bool IsKekLabel(std::string_view label);
 // The KEK that wraps new DEKs.
 bool ReadNewestKek(keyring::KekRow* row);
-
-// The role that owns the extension's tables, and writes them.
-Oid TablesOwner();
-// Whether a role owns the extension's tables, or has the rights of who does; superusers always.
-bool RoleIsOwner(Oid role);
-// Raises 42501 unless the caller is. what: "export a DEK".
-void RequireOwner(const char* what);
-// A role's name as SQL takes it for a regrole, as tp_grant and tp_grant_key do: for hints.
-const char* RoleLiteral(const char* role);
-// Raises 42501 unless the caller may change keys, by tp_grant(..., 'keys').
-void RequireKeysGrant();
-// Whether a role holds the capability for a DEK of this name; see tp_grant in the SQL script.
-bool RoleMayUse(Oid role, std::string_view capability, std::string_view dek_name);
 
 const char* StateName(keyring::DekState state);
 

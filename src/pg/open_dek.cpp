@@ -6,6 +6,7 @@
 #include "pg/catalog.hpp"
 #include "pg/gate.hpp"
 #include "pg/keys.hpp"
+#include "pg/rights.hpp"
 #include "pg/shared_cache.hpp"
 #include "pg/statistics.hpp"
 #include "pg/text.hpp"

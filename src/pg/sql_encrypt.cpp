@@ -2,7 +2,6 @@
 #include "envelope/value.hpp"
 #include "pg/audit.hpp"
 #include "pg/backend.hpp"
-#include "pg/catalog.hpp"
 #include "pg/boundary.hpp"
 #include "pg/keys.hpp"
 #include "pg/postgres.hpp"

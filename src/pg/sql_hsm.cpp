@@ -4,6 +4,7 @@
 #include "pg/catalog.hpp"
 #include "pg/postgres.hpp"
 #include "pg/result_row.hpp"
+#include "pg/rights.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql_arguments.hpp"
 #include "pg/token.hpp"

@@ -1,6 +1,7 @@
 // tp_hsm_change_pin: the PIN of the token, from one file to the one in another.
 #include "pg/audit.hpp"
 #include "pg/catalog.hpp"
+#include "pg/rights.hpp"
 #include "pg/sql_arguments.hpp"
 #include "pg/token.hpp"
 

@@ -8,6 +8,7 @@
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
 #include "pg/new_dek.hpp"
+#include "pg/rights.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql_arguments.hpp"
 #include "pg/store.hpp"

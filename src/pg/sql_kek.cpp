@@ -4,6 +4,7 @@
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
 #include "pg/new_kek.hpp"
+#include "pg/rights.hpp"
 #include "pg/sql_arguments.hpp"
 #include "pg/store.hpp"
 #include "pg/token.hpp"

@@ -4,7 +4,6 @@
 // opened here, carried over in locked memory, wrapped and opened again there, and only then written.
 #include "keyring/dek.hpp"
 #include "pg/audit.hpp"
-#include "pg/catalog.hpp"
 #include "pg/keys.hpp"
 #include "pg/new_kek.hpp"
 #include "pg/sql_arguments.hpp"

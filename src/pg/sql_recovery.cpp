@@ -11,6 +11,7 @@
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
 #include "pg/new_kek.hpp"
+#include "pg/rights.hpp"
 #include "pg/secret_file.hpp"
 #include "pg/settings.hpp"
 #include "pg/sql_arguments.hpp"

@@ -5,6 +5,7 @@
 #include "pg/catalog.hpp"
 #include "pg/postgres.hpp"
 #include "pg/result_row.hpp"
+#include "pg/rights.hpp"
 #include "pg/token.hpp"
 
 namespace trustpoint::pg {

@@ -3,6 +3,7 @@
 #include "pg/catalog.hpp"
 #include "pg/postgres.hpp"
 #include "pg/result_row.hpp"
+#include "pg/rights.hpp"
 #include "pg/statistics.hpp"
 
 extern "C" {

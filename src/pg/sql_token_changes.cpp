@@ -3,7 +3,7 @@
 #include "hsm/guard.hpp"
 #include "pg/audit.hpp"
 #include "pg/bytes_result.hpp"
-#include "pg/catalog.hpp"
+#include "pg/rights.hpp"
 #include "pg/sql_arguments.hpp"
 #include "pg/token_catalog.hpp"
 #include "pg/token_keys.hpp"

@@ -7,7 +7,7 @@
 #include "hsm/make_key.hpp"
 #include "pg/audit.hpp"
 #include "pg/bytes_result.hpp"
-#include "pg/catalog.hpp"
+#include "pg/rights.hpp"
 #include "pg/secret_file.hpp"
 #include "pg/sql_arguments.hpp"
 #include "pg/token_catalog.hpp"

@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "pg/bytes_result.hpp"
-#include "pg/catalog.hpp"
 #include "pg/journal.hpp"
 #include "pg/result_row.hpp"
 #include "pg/sql_arguments.hpp"

@@ -6,7 +6,6 @@
 #include "pg/audit.hpp"
 #include "pg/backend.hpp"
 #include "pg/boundary.hpp"
-#include "pg/catalog.hpp"
 #include "pg/keys.hpp"
 #include "pg/postgres.hpp"
 #include "pg/sql_arguments.hpp"

@@ -1,6 +1,7 @@
 #include "pg/store.hpp"
 
 #include "pg/catalog.hpp"
+#include "pg/rights.hpp"
 #include "pg/text.hpp"
 #include "pg/write.hpp"
 

@@ -2,6 +2,7 @@
 
 #include "hsm/guard.hpp"
 #include "pg/catalog.hpp"
+#include "pg/rights.hpp"
 #include "pg/scan.hpp"
 #include "pg/text.hpp"
 

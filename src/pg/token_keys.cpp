@@ -1,9 +1,9 @@
 #include "pg/token_keys.hpp"
 
 #include "hsm/guard.hpp"
-#include "pg/catalog.hpp"
 #include "pg/journal.hpp"
 #include "pg/key_uri.hpp"
+#include "pg/rights.hpp"
 #include "pg/text.hpp"
 #include "pg/token_catalog.hpp"
 #include "pkcs11/uri.hpp"

@@ -1,6 +1,7 @@
 #include "pg/write.hpp"
 
 #include "pg/catalog.hpp"
+#include "pg/rights.hpp"
 #include "pg/text.hpp"
 
 extern "C" {

@@ -1,0 +1,198 @@
+// The rows of tp_dek, for catalog.hpp.
+#include <algorithm>
+#include <optional>
+
+#include "keyring/cache.hpp"
+#include "pg/catalog.hpp"
+#include "pg/catalog_scan.hpp"
+#include "pg/text.hpp"
+
+namespace trustpoint::pg {
+namespace {
+
+// Column numbers, as in the SQL script. A column is only ever added at the end.
+constexpr AttrNumber kId = 1, kName = 2, kPurpose = 3, kState = 4, kKekId = 5, kWrapped = 6, kCheckValue = 7,
+                     kCreatedAt = 8;
+// What the first query of a connection reads. bytea is stored as text is, timestamptz as int8.
+constexpr Oid kColumns[] = {INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
+
+SmallTable DekTable() {
+  return {KnownTables().schema, KnownTables().dek, "tp_dek", kColumns, lengthof(kColumns)};
+}
+
+template <class Visit>
+void ScanDeks(const char* index_name, int keys, ScanKeyData* key, Visit visit) {
+  ScanSmall(DekTable(), index_name, keys, key, visit);
+}
+
+// visit(tuple, descriptor), where there is such a row.
+template <class Visit>
+void FindDek(std::uint32_t id, Visit visit) {
+  ScanKeyData key;
+  ScanKeyInit(&key, kId, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(static_cast<int32>(id)));
+  ScanDeks("tp_dek_pkey", 1, &key, [&](HeapTuple tuple, TupleDesc descriptor) {
+    visit(tuple, descriptor);
+    return false;
+  });
+}
+
+constexpr struct {
+  const char* name;
+  keyring::DekState state;
+} kStates[] = {{"active", keyring::DekState::kActive},
+               {"retired", keyring::DekState::kRetired},
+               {"disabled", keyring::DekState::kDisabled},
+               {"destroyed", keyring::DekState::kDestroyed}};
+
+std::optional<keyring::DekState> StateOf(HeapTuple tuple, TupleDesc descriptor) {
+  const std::string_view state = TextColumn(tuple, descriptor, kState);
+  for (const auto& known : kStates)
+    if (state == known.name) return known.state;
+  return std::nullopt;
+}
+
+bool VouchesFor(const keyring::DekRow& opened, HeapTuple tuple, TupleDesc descriptor) {
+  bool null;
+  if (DatumGetUInt32(heap_getattr(tuple, kId, descriptor, &null)) != opened.id) return false;
+  const std::optional<keyring::DekState> state = StateOf(tuple, descriptor);
+  base::Block<envelope::kWrappedSize> wrapped;
+  return state && keyring::IsUsable(*state) && BytesColumn(tuple, descriptor, kWrapped, wrapped) &&
+         wrapped == opened.wrapped;
+}
+
+void FillDek(HeapTuple tuple, TupleDesc descriptor, keyring::DekRow* row) {
+  *row = keyring::DekRow{};
+  bool null;
+  row->id = DatumGetUInt32(heap_getattr(tuple, kId, descriptor, &null));
+
+  const Utf8 name = ToUtf8(TextColumn(tuple, descriptor, kName));
+  if (!CopyText(row->name, name.view())) RaiseMalformed("tp_dek", "name");
+  row->name_size = static_cast<std::uint8_t>(name.view().size());
+
+  const std::optional<envelope::Purpose> purpose =
+      envelope::PurposeFromName(TextColumn(tuple, descriptor, kPurpose));
+  if (!purpose) RaiseMalformed("tp_dek", "purpose");
+  row->purpose = *purpose;
+
+  const std::optional<keyring::DekState> state = StateOf(tuple, descriptor);
+  if (!state) RaiseMalformed("tp_dek", "state");
+  row->state = *state;
+
+  if (!BytesColumn(tuple, descriptor, kKekId, row->kek_id)) RaiseMalformed("tp_dek", "kek_id");
+  if (!BytesColumn(tuple, descriptor, kCheckValue, row->check_value)) RaiseMalformed("tp_dek", "check_value");
+  if (!BytesColumn(tuple, descriptor, kWrapped, row->wrapped) && row->state != keyring::DekState::kDestroyed)
+    RaiseMalformed("tp_dek", "wrapped");
+}
+
+}  // namespace
+
+bool ReadDek(std::uint32_t id, keyring::DekRow* row) {
+  bool found = false;
+  FindDek(id, [&](HeapTuple tuple, TupleDesc descriptor) {
+    FillDek(tuple, descriptor, row);
+    found = true;
+  });
+  return found;
+}
+
+bool IsVouchedFor(const keyring::DekRow& opened) {
+  bool vouched = false;
+  FindDek(opened.id,
+          [&](HeapTuple tuple, TupleDesc descriptor) { vouched = VouchesFor(opened, tuple, descriptor); });
+  return vouched;
+}
+
+int KeepUnvouched(keyring::DekRow* opened, int count) {
+  if (count == 0) return 0;
+  SmallTableRows table;
+  const bool small = ReadSmallTable(DekTable(), 0, nullptr, &table);
+  const auto vouched = [&](const keyring::DekRow& row) {
+    if (!small) return IsVouchedFor(row);
+    return std::any_of(table.rows, table.rows + table.count,
+                       [&](HeapTuple tuple) { return VouchesFor(row, tuple, table.descriptor); });
+  };
+  return static_cast<int>(std::remove_if(opened, opened + count, vouched) - opened);
+}
+
+bool ReadActiveDek(envelope::Purpose purpose, std::string_view name, keyring::DekRow* row, bool* exists) {
+  ScanKeyData key[2];
+  ScanKeyInit(&key[0], kName, BTEqualStrategyNumber, F_TEXTEQ, TextKey(FromUtf8(name)));
+  ScanKeyInit(&key[1], kPurpose, BTEqualStrategyNumber, F_TEXTEQ, TextKey(envelope::PurposeName(purpose)));
+  bool found = false;
+  TimestampTz newest = 0;
+  *exists = false;
+  ScanDeks("tp_dek_name_idx", 2, key, [&](HeapTuple tuple, TupleDesc descriptor) {
+    *exists = true;
+    keyring::DekRow candidate;
+    FillDek(tuple, descriptor, &candidate);
+    const TimestampTz created = CreatedAt(tuple, descriptor, kCreatedAt);
+    const bool newer = !found || created > newest || (created == newest && candidate.id > row->id);
+    if (candidate.state == keyring::DekState::kActive && newer) {
+      *row = candidate;
+      newest = created;
+      found = true;
+    }
+    return true;
+  });
+  return found;
+}
+
+int ReadUsableDeks(envelope::Purpose purpose, std::string_view name, keyring::DekRow* rows, int max,
+                   bool* exists) {
+  auto* created = static_cast<TimestampTz*>(palloc(max * sizeof(TimestampTz)));
+  int count = 0;
+  *exists = false;
+  const auto take = [&](HeapTuple tuple, TupleDesc descriptor) {
+    keyring::DekRow row;
+    FillDek(tuple, descriptor, &row);
+    if (row.purpose != purpose) return true;
+    *exists = true;
+    if (!keyring::IsUsable(row.state)) return true;
+    const TimestampTz at = CreatedAt(tuple, descriptor, kCreatedAt);
+    int place = count;
+    for (; place > 0; --place) {
+      const bool newer = at > created[place - 1] || (at == created[place - 1] && row.id > rows[place - 1].id);
+      if (!newer) break;
+      if (place == max) continue;  // the oldest falls off the end
+      rows[place] = rows[place - 1];
+      created[place] = created[place - 1];
+    }
+    if (place == max) return true;
+    rows[place] = row;
+    created[place] = at;
+    if (count < max) ++count;
+    return true;
+  };
+  if (name.empty()) {
+    ScanDeks(nullptr, 0, nullptr, take);
+  } else {
+    ScanKeyData key;
+    ScanKeyInit(&key, kName, BTEqualStrategyNumber, F_TEXTEQ, TextKey(FromUtf8(name)));
+    ScanDeks("tp_dek_name_idx", 1, &key, take);
+  }
+  pfree(created);
+  return count;
+}
+
+keyring::DekRow* ReadAllDeks(int* count) {
+  int room = 16;
+  auto* rows = static_cast<keyring::DekRow*>(palloc(room * sizeof(keyring::DekRow)));
+  *count = 0;
+  ScanDeks(nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
+    if (*count == room) {
+      room *= 2;
+      rows = static_cast<keyring::DekRow*>(repalloc(rows, room * sizeof(keyring::DekRow)));
+    }
+    FillDek(tuple, descriptor, &rows[(*count)++]);
+    return true;
+  });
+  return rows;
+}
+
+const char* StateName(keyring::DekState state) {
+  for (const auto& known : kStates)
+    if (known.state == state) return known.name;
+  return "";
+}
+
+}  // namespace trustpoint::pg
