@@ -1,6 +1,6 @@
 #include "keyring/opener.hpp"
 
-#include <algorithm>
+#include <cstring>
 
 namespace trustpoint::keyring {
 namespace {
@@ -10,7 +10,8 @@ base::Bytes PrefixOf(const envelope::Value& value) { return value.nonce.first(cr
 // Whether what has this suite and prefix is for the value, if it is for the value's DEK; and makes it so.
 bool IsFor(const auto& key, const envelope::Value& value) {
   return key.suite == value.suite &&
-         (value.suite == envelope::Suite::kAes256Gcm || std::ranges::equal(key.prefix, PrefixOf(value)));
+         (value.suite == envelope::Suite::kAes256Gcm ||
+          std::memcmp(key.prefix.data(), PrefixOf(value).data(), crypto::kXaesPrefixSize) == 0);
 }
 void Name(auto& key, const envelope::Value& value) {
   key.suite = value.suite;
