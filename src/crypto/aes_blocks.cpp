@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <openssl/provider.h>
 
+#include <cstring>
 #include <string_view>
 
 #include "crypto/expanded_key.hpp"
@@ -96,7 +97,8 @@ bool AesBlocks::Encrypt(const std::uint8_t* in, std::uint8_t* out, std::size_t s
 }
 
 void AesBlocks::ClearRegisters() noexcept {
-  std::uint8_t blocks[2 * kAesBlockSize] = {0xFF};  // any that nothing is ever made of
+  std::uint8_t blocks[2 * kAesBlockSize];  // they stay on the stack: any that nothing is ever made of
+  std::memset(blocks, 0xFF, sizeof blocks);
   (void)Encrypt(blocks, blocks, sizeof blocks);
 }
 

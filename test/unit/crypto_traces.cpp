@@ -249,6 +249,25 @@ TEST(Traces, OfAKeyAreGoneOnceAnotherKeyIsSet) {
   EXPECT_GT(Traces(next), 0U);
 }
 
+// What a call has left below the caller's frame on the stack, copied before another writes over it: the
+// others here see it only where none does.
+[[gnu::noinline, gnu::no_sanitize_address]] void CopyStack(std::uint8_t (&copy)[4096]) {
+  const auto* frame = static_cast<const volatile std::uint8_t*>(__builtin_frame_address(0));
+  for (std::size_t i = 0; i < sizeof copy; ++i) copy[i] = frame[static_cast<std::ptrdiff_t>(i) - 4096];
+}
+
+TEST(Traces, OfWhatAKeyMakesOfZerosAreNotOnTheStackOnceADeriverHasIt) {
+  const Secret key = RandomKey();
+  const std::vector<Secret> offspring = Offspring(key);
+  XaesDeriver deriver;
+  WipeStack();
+  deriver.SetKey(key.view());
+  static std::uint8_t stack[4096];
+  CopyStack(stack);
+  const base::Bytes zeros = offspring.front().view();
+  EXPECT_EQ(std::ranges::search(stack, zeros).begin(), std::end(stack));
+}
+
 TEST(Traces, OfAKeyAreGoneOnceItsContextsAreDestroyed) {
   const Secret key = RandomKey();
   const std::vector<Secret> offspring = Offspring(key);
