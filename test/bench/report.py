@@ -9,7 +9,8 @@ ABOUT = '''# What trustpoint costs
 `make bench` prints this table and renews this file. Figures are medians of interleaved rounds; a ratio is the median of the rounds' own
 ratios, so it is not always that of the two figures beside it. No limit is a test: the benchmark never fails a build.
 
-- CPU time of one value is that of a query with the function less that of the same query without it. "copying function" is a C function that
+- CPU time of one value is that of a query with the function less that of the same query without it, over a few rows
+  that are read many times. "copying function" is a C function that
   copies its argument into a result of the ciphertext's size, or back; "EVP loop" is OpenSSL's AES-256-GCM in a bare loop, with the same
   additional data and a context that is kept. XAES-256-GCM is the default suite.
 - `pgp_sym`'s default works hard on a passphrase; `s2k-mode=0` does not. CBC is `encrypt_iv` with a random iv, and an HMAC over both that is
