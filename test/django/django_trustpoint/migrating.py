@@ -7,11 +7,12 @@ from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections, migrations, router
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
+from .blind_index import BlindIndexField
 from .fields import EncryptedField
 
 
-def encrypted_fields(model):
-    return [field for field in model._meta.local_concrete_fields if isinstance(field, EncryptedField)]
+def encrypted_fields(model, kind=EncryptedField):
+    return [field for field in model._meta.local_concrete_fields if isinstance(field, kind)]
 
 
 def set_storage(sender, using, apps=None, **kwargs):
@@ -86,6 +87,8 @@ def problems_of(operation, backwards, app_label, connection, before, after):
         for old, new in changes(operation, backwards, app_label, before, after):
             yield problem_of_context(old, new, connection)
             yield problem_of_nulls(old, new, connection)
+        for old, new in changes(operation, backwards, app_label, before, after, BlindIndexField):
+            yield problem_of_hashes(old, new, connection)
 
 
 def problems_of_state(operation, backwards, app_label, connection, before, after):
@@ -101,13 +104,15 @@ def problems_of_state(operation, backwards, app_label, connection, before, after
         elif isinstance(inner, kinds):
             for old, new in changes(inner, backwards, app_label, *states):
                 yield problem_of_context(old, new, connection)
+            for old, new in changes(inner, backwards, app_label, *states, BlindIndexField):
+                yield problem_of_hashes(old, new, connection)
         elif isinstance(inner, migrations.CreateModel) and not backwards:
             for field in encrypted_fields(state.apps.get_model(app_label, inner.name)):
                 yield problem_of_takeover(field, connection)
 
 
-def changes(operation, backwards, app_label, before, after):
-    """The encrypted fields that an operation changes, each as it is and as it is to be."""
+def changes(operation, backwards, app_label, before, after, kind=EncryptedField):
+    """The encrypted fields, or the blind indexes, that an operation changes, each as it is and as it is to be."""
     if isinstance(operation, migrations.RenameModel):
         names = [(operation.old_name, None), (operation.new_name, None)]
     elif isinstance(operation, migrations.RenameField):
@@ -116,7 +121,7 @@ def changes(operation, backwards, app_label, before, after):
         names = [(operation.model_name, operation.name)] * 2
     (old_model, old_name), (new_model, new_name) = reversed(names) if backwards else names
     new_fields = after.apps.get_model(app_label, new_model)._meta
-    for field in encrypted_fields(before.apps.get_model(app_label, old_model)):
+    for field in encrypted_fields(before.apps.get_model(app_label, old_model), kind):
         if old_name in (None, field.name):
             yield field, new_fields.get_field(new_name or field.name)
 
@@ -141,6 +146,24 @@ def problem_of_context(old, new, connection):
         "the values of %s would not decrypt under another context. Leave it context=%r, row=%r, or add a second field, fill"
         " it with update() in a RunPython, and remove this one." % (old, old.context_parts, old.row)
     )
+
+
+def problem_of_hashes(old, new, connection):
+    if not isinstance(new, BlindIndexField) or same_hashes(old, new):
+        return None
+    if not has_rows(old.model, connection, old.column, "IS NOT NULL"):
+        return None
+    return (
+        "the hashes of %s are of another context or key, and would find nothing. Empty it with update(%s=None) in a"
+        " RunPython before, and fill it with update(%s=F(%r)) after." % (old, old.name, new.name, new.source)
+    )
+
+
+def same_hashes(old, new):
+    try:
+        return (old.key, old.context_parts) == (new.key, new.context_parts)
+    except FieldDoesNotExist:
+        return True  # the source was renamed by the operation before, or will be by the next
 
 
 def problem_of_takeover(field, connection):

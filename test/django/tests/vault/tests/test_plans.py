@@ -14,6 +14,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import F
 from django.test import TransactionTestCase
 
+from django_trustpoint.blind_index import BlindIndexField
 from django_trustpoint.fields import EncryptedBinaryField, EncryptedJSONField, EncryptedTextField
 
 from .base import ask
@@ -213,6 +214,23 @@ class PlanTest(TransactionTestCase):
         self.assertValue("s")
         self.back("0004_step")
         self.assertValue("s")
+
+    def test_an_index_of_another_context_or_key(self):
+        def index(source="secret", **options):
+            return migrations.AlterField("Note", "token", BlindIndexField(source, **options))
+
+        self.migrate([migrations.AddField("Note", "token", BlindIndexField("secret"))])
+        self.model().objects.create(secret="s")
+        for operation in (index(context="c"), index(key="other"), separate(index(context="c"))):
+            self.refuse("update(token=F('secret'))", [operation])
+        self.migrate([index(unique=True, context=NAME)])
+        self.migrate([fill(token=None), index(context="c"), fill(token=F("secret"))])
+        self.assertEqual(self.model().objects.get(token="s").secret, "s")
+        with self.assertRaisesMessage(FieldError, "update(token=F('secret'))"):
+            self.back("0005_step")
+        rename = migrations.RenameField("Note", "secret", "kept")
+        self.migrate([alter(null=True, context=NAME), rename, index("kept", context="c")])
+        self.assertEqual(self.model().objects.get(token="s").kept, "s")
 
     def test_a_clear_type(self):
         self.model().objects.create(secret="s")
