@@ -1,8 +1,9 @@
 /*
  * What a new connection waits for its first answer. Samples go to stdout: name, round and milliseconds, tabs between.
  *
- *   connect first ROUNDS NAME QUERY [NAME QUERY ...]   one connection after another, the queries in turn: the query
- *                                                      alone, and "NAME cpu", the CPU time of the backend for it
+ *   connect first ROUNDS NAME QUERY [NAME QUERY ...]   one connection after another, the queries in turn: the query alone;
+ *                                                      and "NAME cpu", the CPU time of the backend for it, of another
+ *                                                      connection, as the backend comes to rest before that can be read
  *   connect together COUNT ROUND NAME QUERY            so many at once: from the first connect to the last answer
  *
  * Where to connect libpq finds in the environment. A connection or query that fails ends "first"; "together" counts them.
@@ -77,9 +78,9 @@ first(int rounds, int count, char **queries)
 		for (int i = 0; i < count; i += 2)
 		{
 			double		cpu;
-			double		time = ask_once(queries[i + 1], &cpu);
+			double		time = ask_once(queries[i + 1], NULL);
 
-			if (time < 0)
+			if (time < 0 || ask_once(queries[i + 1], &cpu) < 0)
 				return 1;
 			if (round > 0)
 				printf("%s\t%d\t%f\n%s cpu\t%d\t%f\n", queries[i], round, time, queries[i], round, cpu);
