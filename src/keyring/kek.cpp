@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "crypto/kdf.hpp"
 #include "crypto/random.hpp"
+#include "keyring/kek_attributes.hpp"
 #include "pkcs11/object.hpp"
 
 namespace trustpoint::keyring {
@@ -15,74 +16,11 @@ using base::ErrorCode;
 using pkcs11::Template;
 using pkcs11::WrapMethod;
 
-// What a KEK must be. An attribute that the module does not know at all cannot be demanded.
-struct Demand {
-  CK_ATTRIBUTE_TYPE type;
-  const char* name;
-  bool value;
-};
-
-constexpr Demand kDemands[] = {
-    {CKA_TOKEN, "CKA_TOKEN", true},
-    {CKA_PRIVATE, "CKA_PRIVATE", true},
-    {CKA_SENSITIVE, "CKA_SENSITIVE", true},
-    {CKA_EXTRACTABLE, "CKA_EXTRACTABLE", false},
-    {CKA_MODIFIABLE, "CKA_MODIFIABLE", false},
-    {CKA_COPYABLE, "CKA_COPYABLE", false},
-    {CKA_SIGN, "CKA_SIGN", false},
-    {CKA_VERIFY, "CKA_VERIFY", false},
-    {CKA_DERIVE, "CKA_DERIVE", false},
-};
-
-constexpr Demand kUses[2][4] = {
-    {{CKA_WRAP, "CKA_WRAP", true},
-     {CKA_UNWRAP, "CKA_UNWRAP", true},
-     {CKA_ENCRYPT, "CKA_ENCRYPT", false},
-     {CKA_DECRYPT, "CKA_DECRYPT", false}},
-    {{CKA_WRAP, "CKA_WRAP", false},
-     {CKA_UNWRAP, "CKA_UNWRAP", false},
-     {CKA_ENCRYPT, "CKA_ENCRYPT", true},
-     {CKA_DECRYPT, "CKA_DECRYPT", true}},
-};
-
 WrapMethod MethodOf(KekUse use) {
   return use == KekUse::kWrap ? WrapMethod::kKeyWrap : WrapMethod::kSingleBlocks;
 }
 
-// Runs visit(demand) for every demand on a KEK of this use.
-template <class Visit>
-void ForEachDemand(KekUse use, Visit visit) {
-  for (const Demand& demand : kDemands) visit(demand);
-  for (const Demand& demand : kUses[use == KekUse::kWrap ? 0 : 1]) visit(demand);
-}
-
 std::string Quoted(std::string_view label) { return "\"" + std::string(label) + "\""; }
-
-void Append(std::string* list, std::string_view entry) {
-  if (!list->empty()) *list += ", ";
-  *list += entry;
-}
-
-// Throws for a weak key. Returns the attributes that the module does not know.
-std::string CheckAttributes(pkcs11::Session& session, CK_OBJECT_HANDLE kek, std::string_view label,
-                            KekUse use) {
-  std::string weak, unknown;
-  ForEachDemand(use, [&](const Demand& demand) {
-    const std::optional<bool> value = pkcs11::ReadBool(session, kek, demand.type);
-    if (!value)
-      Append(&unknown, demand.name);
-    else if (*value != demand.value)
-      Append(&weak, std::string(demand.name) + (*value ? " is true" : " is false"));
-    // These two are what makes it a KEK: unknown is as bad as wrong.
-    if (!value && (demand.type == CKA_SENSITIVE || demand.type == CKA_EXTRACTABLE))
-      Append(&weak, std::string(demand.name) + " cannot be read");
-  });
-  if (pkcs11::ReadUlong(session, kek, CKA_KEY_TYPE) != CKK_AES) Append(&weak, "it is no AES key");
-  if (weak.empty()) return unknown;
-  throw Error(ErrorCode::kWrongKek, "the key " + Quoted(label) + " in the token is too weak to be a KEK",
-              weak,
-              "Somebody changed the key or made it by other means. Compare it with a backup of the token.");
-}
 
 // The one object that has this label or this id; more than one is an attack or an accident, never a choice.
 std::vector<CK_OBJECT_HANDLE> Matching(pkcs11::Session& session, base::Bytes id, std::string_view label) {
@@ -142,7 +80,7 @@ CK_OBJECT_HANDLE GenerateKek(pkcs11::Session& session, base::Bytes id, std::stri
       .Add(CKA_VALUE_LEN, CK_ULONG{32})
       .Add(CKA_ID, id)
       .Add(CKA_LABEL, label);
-  ForEachDemand(use, [&](const Demand& demand) { attributes.Add(demand.type, demand.value); });
+  AddKekAttributes(&attributes, use);
 
   CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, nullptr, 0};
   CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
@@ -195,7 +133,7 @@ Kek::Kek(pkcs11::Session& session, const KekRow& row)
                 "Its row in tp_kek names token serial " + std::string(row.token_serial) + ".",
                 "Connect the token that holds it, or restore that token from its backup.");
   handle_ = found[0];
-  unknown_attributes_ = CheckAttributes(session, handle_, row.label, row.use);
+  unknown_attributes_ = CheckKekAttributes(session, handle_, row.label, row.use);
 
   const base::Secret probe = pkcs11::UnwrapBytes(session, handle_, method_, row.probe);
   if (!crypto::ConstantTimeEqual(probe.view(), ProbePayload()))
@@ -230,7 +168,7 @@ KekRow FindOrCreateKek(pkcs11::Session& session, std::string_view label, std::st
       ThrowTaken(label);
     const KekUse use =
         pkcs11::ReadBool(session, found[0], CKA_UNWRAP).value_or(false) ? KekUse::kWrap : KekUse::kEncrypt;
-    (void)CheckAttributes(session, found[0], label, use);
+    (void)CheckKekAttributes(session, found[0], label, use);
     return DescribeKek(session, found[0], id, label, serial, use);
   }
 
@@ -241,7 +179,7 @@ KekRow FindOrCreateKek(pkcs11::Session& session, std::string_view label, std::st
   crypto::Random(base::MutableBytes(id).subspan(envelope::kKekIdPrefix.size()));
   const CK_OBJECT_HANDLE handle = GenerateKek(session, id, label, use);
   try {
-    (void)CheckAttributes(session, handle, label, use);
+    (void)CheckKekAttributes(session, handle, label, use);
     return DescribeKek(session, handle, id, label, serial, use);
   } catch (...) {
     session.api()->C_DestroyObject(session.handle(), handle);  // nothing was wrapped with it yet
