@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <ctime>
 
-#include "pg/postgres.hpp"
 #include "pg/statistics.hpp"
 #include "pg/wait.hpp"
 
@@ -47,17 +46,11 @@ std::uint64_t Nanoseconds() {
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-void Take(FileLock* lock) {
-  const int descriptor = Descriptor(lock);
-  long wait = 1;
-  const std::uint64_t start = Nanoseconds();
-  while (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR)
-      ereport(ERROR, (errcode_for_file_access(), errmsg("could not lock \"%s\": %m", lock->path)));
-    Pause(wait);
-    wait = std::min(wait + 1, 8L);
-  }
-  if (wait > 1) CountGateWait(Nanoseconds() - start);
+bool Try(FileLock* lock) {
+  if (flock(Descriptor(lock), LOCK_EX | LOCK_NB) == 0) return true;
+  if (errno != EWOULDBLOCK && errno != EINTR)
+    ereport(ERROR, (errcode_for_file_access(), errmsg("could not lock \"%s\": %m", lock->path)));
+  return false;
 }
 
 }  // namespace
@@ -69,17 +62,31 @@ void Pause(long milliseconds) {
   CHECK_FOR_INTERRUPTS();
 }
 
-void TakeGate() { Take(&start_gate); }
+void TakeGate() {
+  if (Try(&start_gate)) return;
+  const std::uint64_t start = Nanoseconds();
+  long wait = 1;
+  do {
+    Pause(wait);
+    wait = std::min(wait + 1, 8L);
+  } while (!Try(&start_gate));
+  CountGateWait(Nanoseconds() - start);
+}
 void DropGate() { flock(start_gate.descriptor, LOCK_UN); }
 
-void TakeTurn() {
-  Take(&turn);
-  has_turn = true;
+bool TryTurn() { return has_turn = Try(&turn); }
+
+void internal::AwaitTurn() {
+  const std::uint64_t start = Nanoseconds();
+  ConditionVariableTimedSleep(TurnEnds(), 100, WaitEvent(Wait::kGate));
+  CountGateWait(Nanoseconds() - start);
 }
 
 void DropTurn() {
-  if (has_turn) flock(turn.descriptor, LOCK_UN);
+  if (!has_turn) return;
   has_turn = false;
+  flock(turn.descriptor, LOCK_UN);
+  ConditionVariableBroadcast(TurnEnds());
 }
 
 }  // namespace trustpoint::pg

@@ -33,6 +33,7 @@ struct Entry {
 // In PostgreSQL's shared memory: nothing secret. All under the lock.
 struct Control {
   LWLock* lock;
+  ConditionVariable turn_ends;
   bool locked;  // the mapping is
   int end;      // no entry from this one on has ever been used
   std::uint64_t clock, hits, misses;
@@ -88,6 +89,7 @@ extern "C" void TrustpointStartsSharedMemory() {
   control = static_cast<Control*>(ShmemInitStruct(kName, sizeof(Control), &found));
   if (!found) {
     *control = {};
+    ConditionVariableInit(&control->turn_ends);
     control->lock = &GetNamedLWLockTranche(kName)->lock;
     control->locked = locked;
   }
@@ -178,6 +180,8 @@ void OfferSharedDek(const keyring::CachedDek& entry) {
   }
   LWLockRelease(control->lock);
 }
+
+ConditionVariable* TurnEnds() { return &control->turn_ends; }
 
 keyring::DekRow* SharedDekRows(bool all, int* count) {
   *count = 0;

@@ -14,6 +14,10 @@
 #include "keyring/cache.hpp"
 #include "pg/postgres.hpp"
 
+extern "C" {
+#include "storage/condition_variable.h"
+}
+
 namespace trustpoint::pg {
 
 // From _PG_init, after the settings: hooks, where the library is preloaded.
@@ -26,6 +30,9 @@ bool TakeSharedDek(keyring::CachedDek* entry);
 // Offers an opened DEK to others; left out where keys have changed since TakeSharedDek looked for it. To be
 // called only for what nobody else is taking away: see open_dek.cpp.
 void OfferSharedDek(const keyring::CachedDek& entry);
+
+// Where backends wait for the one that is about to offer a DEK: see gate.hpp.
+ConditionVariable* TurnEnds();
 
 // The rows by which those of this database were opened, palloc'ed, for the caller to look whether the table
 // still has them. all: also where somebody has looked within this second.
