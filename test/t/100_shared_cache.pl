@@ -1,6 +1,7 @@
 # The shared cache: one login for a whole server, nothing stale or foreign, nothing left where it should be gone.
 use strict;
 use warnings;
+use Fcntl qw(:flock);
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use IPC::Run;
@@ -136,6 +137,19 @@ rename "$tokens.away", $tokens or die $!;
 is(read_anew(), 21, 'leaves it free for others');
 is(ask($open, $read), 21, 'and for itself');
 $open->quit;
+
+# Who waits for the turn obeys time-outs, and goes on when the holder is gone without a word.
+$node->safe_psql('postgres', 'SELECT tp_forget_keys()');
+open(my $turn, '+<', $node->data_dir . '/trustpoint.turn') or die $!;
+flock($turn, LOCK_EX) or die $!;
+like(try_sql($node, 'postgres', "SET statement_timeout = '300ms'; $read"), qr/^57014/, 'a time-out ends the wait for the turn');
+my @waiting = map { begin_sql($node, 'postgres', $read) } 1 .. 3;
+$node->poll_query_until('postgres', q{SELECT count(*) = 3 FROM pg_stat_activity
+    WHERE query LIKE '%tp_decrypt(value%' AND wait_event_type = 'Extension'}) or die 'nobody waits';
+$before = logins();
+close $turn;
+is(end_sql($_), 21, 'who waited goes on') for @waiting;
+is(logins() - $before, 2, 'and one of them logs in for all, for each DEK');
 
 # Whoever waits for a lock of PostgreSQL does not have the turn: the lock's holder may want it.
 $node->safe_psql('postgres', 'SELECT tp_forget_keys()');
