@@ -30,7 +30,7 @@ struct Entry {
   base::Block<keyring::Dek::kMaxKeysSize> keys;
 };
 
-// In PostgreSQL's shared memory: nothing secret. All under the lock.
+// In PostgreSQL's shared memory: nothing secret. All but turn_ends under the lock.
 struct Control {
   LWLock* lock;
   ConditionVariable turn_ends;
