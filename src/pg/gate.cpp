@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "pg/shared_cache.hpp"
 #include "pg/statistics.hpp"
 #include "pg/wait.hpp"
 
@@ -74,12 +75,19 @@ void TakeGate() {
 }
 void DropGate() { flock(start_gate.descriptor, LOCK_UN); }
 
-bool TryTurn() { return has_turn = Try(&turn); }
-
-void internal::AwaitTurn() {
+bool TakeTurn(keyring::CachedDek* entry) {
+  has_turn = Try(&turn);
+  if (has_turn) return true;
   const std::uint64_t start = Nanoseconds();
-  ConditionVariableTimedSleep(TurnEnds(), 100, WaitEvent(Wait::kGate));
+  ConditionVariablePrepareToSleep(TurnEnds());
+  while (!(has_turn = Try(&turn))) {
+    // Not for ever: whoever dies in its turn tells nobody.
+    const bool none_ended = ConditionVariableTimedSleep(TurnEnds(), 100, WaitEvent(Wait::kGate));
+    if (!none_ended && TakeSharedDek(entry)) break;
+  }
+  ConditionVariableCancelSleep();
   CountGateWait(Nanoseconds() - start);
+  return has_turn;
 }
 
 void DropTurn() {

@@ -6,7 +6,7 @@
 // and time-outs.
 #pragma once
 
-#include "pg/shared_cache.hpp"
+#include "keyring/cache.hpp"
 
 namespace trustpoint::pg {
 
@@ -17,28 +17,10 @@ void DropGate();
 // The turn to unwrap a DEK: one backend at a time where the others then find it in the shared cache. Unlike
 // the gate it is kept over whatever may ereport, so the end of a transaction drops it too. Who has it waits
 // for no lock of PostgreSQL, whose search for deadlocks knows nothing of it.
-bool TryTurn();  // takes it if nobody has it
+//
+// False: another's turn has opened the DEK meanwhile, and it comes from the cache.
+bool TakeTurn(keyring::CachedDek* entry);
 void DropTurn();
-
-namespace internal {
-// Until a turn ends, or for a while: whoever dies in its turn tells nobody.
-void AwaitTurn();
-}  // namespace internal
-
-// Waits for the turn. False: found() became true meanwhile, and it is not taken.
-template <class Found>
-bool TakeTurn(Found found) {
-  if (TryTurn()) return true;
-  ConditionVariablePrepareToSleep(TurnEnds());
-  bool has_turn = TryTurn();
-  while (!has_turn) {
-    internal::AwaitTurn();
-    if (found()) break;
-    has_turn = TryTurn();
-  }
-  ConditionVariableCancelSleep();
-  return has_turn;
-}
 
 // Waits, for the token or the gate, as the latch allows: cancel, time-outs and shutdown end it by ereport.
 void Pause(long milliseconds);

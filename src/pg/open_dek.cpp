@@ -83,7 +83,7 @@ bool TryToOpen(CachedDek* entry, const keyring::KekRow& kek, Found* found, base:
   *found = Found::kOnToken;
   if (!SharedCacheIsOn()) return TryToUnwrap(entry, kek, failure);
   // Many that start at once make one login between them.
-  bool opened = !TakeTurn([&] { return TakeSharedDek(entry); }) || TakeSharedDek(entry);
+  bool opened = !TakeTurn(entry) || TakeSharedDek(entry);
   if (opened) {
     *found = Found::kShared;
   } else {

@@ -11,8 +11,8 @@ from .blind_index import BlindIndexField
 from .fields import EncryptedField
 
 
-def encrypted_fields(model, kind=EncryptedField):
-    return [field for field in model._meta.local_concrete_fields if isinstance(field, kind)]
+def encrypted_fields(model):
+    return [field for field in model._meta.local_concrete_fields if isinstance(field, EncryptedField)]
 
 
 def set_storage(sender, using, apps=None, **kwargs):
@@ -87,8 +87,6 @@ def problems_of(operation, backwards, app_label, connection, before, after):
         for old, new in changes(operation, backwards, app_label, before, after):
             yield problem_of_context(old, new, connection)
             yield problem_of_nulls(old, new, connection)
-        for old, new in changes(operation, backwards, app_label, before, after, BlindIndexField):
-            yield problem_of_hashes(old, new, connection)
 
 
 def problems_of_state(operation, backwards, app_label, connection, before, after):
@@ -104,15 +102,13 @@ def problems_of_state(operation, backwards, app_label, connection, before, after
         elif isinstance(inner, kinds):
             for old, new in changes(inner, backwards, app_label, *states):
                 yield problem_of_context(old, new, connection)
-            for old, new in changes(inner, backwards, app_label, *states, BlindIndexField):
-                yield problem_of_hashes(old, new, connection)
         elif isinstance(inner, migrations.CreateModel) and not backwards:
             for field in encrypted_fields(state.apps.get_model(app_label, inner.name)):
                 yield problem_of_takeover(field, connection)
 
 
-def changes(operation, backwards, app_label, before, after, kind=EncryptedField):
-    """The encrypted fields, or the blind indexes, that an operation changes, each as it is and as it is to be."""
+def changes(operation, backwards, app_label, before, after):
+    """The encrypted fields and blind indexes that an operation changes, each as it is and as it is to be."""
     if isinstance(operation, migrations.RenameModel):
         names = [(operation.old_name, None), (operation.new_name, None)]
     elif isinstance(operation, migrations.RenameField):
@@ -121,12 +117,14 @@ def changes(operation, backwards, app_label, before, after, kind=EncryptedField)
         names = [(operation.model_name, operation.name)] * 2
     (old_model, old_name), (new_model, new_name) = reversed(names) if backwards else names
     new_fields = after.apps.get_model(app_label, new_model)._meta
-    for field in encrypted_fields(before.apps.get_model(app_label, old_model), kind):
-        if old_name in (None, field.name):
+    for field in before.apps.get_model(app_label, old_model)._meta.local_concrete_fields:
+        if isinstance(field, (EncryptedField, BlindIndexField)) and old_name in (None, field.name):
             yield field, new_fields.get_field(new_name or field.name)
 
 
 def problem_of_context(old, new, connection):
+    if isinstance(old, BlindIndexField):
+        return problem_of_hashes(old, new, connection)
     encrypted = isinstance(new, EncryptedField)
     if encrypted and old.context_parts == new.context_parts and same_row(old, new):
         return None
@@ -154,14 +152,15 @@ def problem_of_hashes(old, new, connection):
     if not has_rows(old.model, connection, old.column, "IS NOT NULL"):
         return None
     return (
-        "the hashes of %s are of another context or key, and would find nothing. Empty it with update(%s=None) in a"
+        "the hashes of %s are of another text, context or key, and would find nothing. Empty it with update(%s=None) in a"
         " RunPython before, and fill it with update(%s=F(%r)) after." % (old, old.name, new.name, new.source)
     )
 
 
 def same_hashes(old, new):
     try:
-        return (old.key, old.context_parts) == (new.key, new.context_parts)
+        parts = [(field.source_field.column, field.context_parts, field.key) for field in (old, new)]
+        return parts[0] == parts[1]
     except FieldDoesNotExist:
         return True  # the source was renamed by the operation before, or will be by the next
 

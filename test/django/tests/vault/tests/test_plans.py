@@ -215,7 +215,7 @@ class PlanTest(TransactionTestCase):
         self.back("0004_step")
         self.assertValue("s")
 
-    def test_an_index_of_another_context_or_key(self):
+    def test_an_index_of_another_text_context_or_key(self):
         def index(source="secret", **options):
             return migrations.AlterField("Note", "token", BlindIndexField(source, **options))
 
@@ -228,6 +228,8 @@ class PlanTest(TransactionTestCase):
         self.assertEqual(self.model().objects.get(token="s").secret, "s")
         with self.assertRaisesMessage(FieldError, "update(token=F('secret'))"):
             self.back("0005_step")
+        other = migrations.AddField("Note", "other", EncryptedTextField(null=True))
+        self.refuse("update(token=F('other'))", [other, index("other", context="c")])
         rename = migrations.RenameField("Note", "secret", "kept")
         self.migrate([alter(null=True, context=NAME), rename, index("kept", context="c")])
         self.assertEqual(self.model().objects.get(token="s").kept, "s")
