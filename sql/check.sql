@@ -24,8 +24,15 @@ CREATE INDEX for_secret ON credential (id) WHERE opens(secret) = 'a';
 CREATE MATERIALIZED VIEW kept AS SELECT tp_decrypt_bytea(secret) FROM credential;
 CREATE MATERIALIZED VIEW kept_again AS SELECT * FROM opened_again;
 CREATE TABLE generated (secret tp_encrypted, shown text GENERATED ALWAYS AS (opens(secret)) STORED);
+CREATE FUNCTION reads_a_view() RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT min(secret) FROM opened); END $$;
+CREATE MATERIALIZED VIEW kept_by_body AS SELECT reads_a_view() AS secret;
+CREATE OPERATOR ## (rightarg = bytea, function = opens);
+CREATE MATERIALIZED VIEW kept_by_operator AS SELECT ## secret AS secret FROM credential;
 CREATE RULE copies AS ON INSERT TO credential DO ALSO INSERT INTO plain VALUES (new.id, tp_decrypt(new.secret));
 SELECT severity, finding, detail, remedy FROM tp_check_objects() ORDER BY finding, detail COLLATE "C";
+SET standard_conforming_strings = off;
+SELECT count(*) AS as_many FROM tp_check_objects();
+RESET standard_conforming_strings;
 -- Some of them write the remedy out.
 DO $$
 DECLARE remedy text;

@@ -45,7 +45,7 @@ CachedDek* DekCache::Update(const DekRow& row) {
   if (!IsUsable(row.state) || !HaveSameDek(entry->row, row)) entry->dek.reset();
   entry->row = row;
   entry->current = true;
-  entry->allowed_role = {};
+  entry->allowed_role = entry->refused_role = {};
   return entry;
 }
 

@@ -26,9 +26,9 @@ struct CachedDek {
   bool current = false;        // false: the row must be read again before anything else
   std::optional<Dek> dek;      // empty: not opened yet
   std::int64_t opened_at = 0;  // seconds of the caller's clock
-  // The role that was last let through for each kind of use, so that a query over many rows asks once. For
-  // src/pg.
-  std::array<std::uint32_t, 4> allowed_role{};
+  // The roles that were last let through and last refused for each kind of use, so that a query over many
+  // rows asks once. For src/pg.
+  std::array<std::uint32_t, 4> allowed_role{}, refused_role{};
 };
 
 class DekCache {

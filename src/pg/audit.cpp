@@ -21,6 +21,12 @@ void AppendMember(StringInfo line, const char* name, const char* value) {
   escape_json(line, value);  // nobody forges a line with a newline in a label
 }
 
+// Empty where the role has been dropped while its session lives.
+const char* RoleName() {
+  const char* name = GetUserNameFromId(GetUserId(), true);
+  return name != nullptr ? name : "";
+}
+
 void Write(StringInfo line) {
   appendStringInfoChar(line, '}');
   // The statement would bring its literals into the log.
@@ -34,7 +40,7 @@ void Log(const char* event, const char* name, std::uint32_t id) {
   initStringInfo(&line);
   appendStringInfoChar(&line, '{');
   AppendMember(&line, "event", event);
-  AppendMember(&line, "role", GetUserNameFromId(GetUserId(), true));
+  AppendMember(&line, "role", RoleName());
   const char* database = get_database_name(MyDatabaseId);
   AppendMember(&line, "database", database != nullptr ? database : "");
   if (name != nullptr) AppendMember(&line, "key", ShownFromUtf8(name));
@@ -58,12 +64,9 @@ KeyUse* BeginUse(const char* function, std::string_view label, const char* algor
   const char* database = get_database_name(MyDatabaseId);
   // Cut before it is copied: what is no label may be a value of any size.
   const int size = pg_mbcliplen(label.data(), static_cast<int>(label.size()), kMostShown);
-  *use = {function,
-          pnstrdup(label.data(), static_cast<size_t>(size)),
-          false,
-          algorithm,
-          GetUserNameFromId(GetUserId(), true),
-          database != nullptr ? database : ""};
+  *use = {function,   pnstrdup(label.data(), static_cast<size_t>(size)),
+          false,      algorithm,
+          RoleName(), database != nullptr ? database : ""};
   return use;
 }
 
@@ -73,7 +76,7 @@ void EndUse(const KeyUse& use, const char* outcome) {
   initStringInfo(&line);
   appendStringInfoChar(&line, '{');
   AppendMember(&line, "event", "use_key");
-  AppendMember(&line, "role", use.role != nullptr ? use.role : "");
+  AppendMember(&line, "role", use.role);
   AppendMember(&line, "database", use.database);
   AppendMember(&line, "function", use.function);
   if (use.is_key) AppendMember(&line, "key", use.label);

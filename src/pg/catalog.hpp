@@ -49,10 +49,9 @@ bool IsVouchedFor(const keyring::DekRow& opened);
 int KeepUnvouched(keyring::DekRow* opened, int count);
 // The newest active DEK of the name. *exists: whether there is any DEK of this name and purpose.
 bool ReadActiveDek(envelope::Purpose purpose, std::string_view name, keyring::DekRow* row, bool* exists);
-// The usable rows of the name, or of all names when it is empty, newest first: max at most. Returns how many.
-// *exists: whether there is any row of this name and purpose.
-int ReadUsableDeks(envelope::Purpose purpose, std::string_view name, keyring::DekRow* rows, int max,
-                   bool* exists);
+// The usable rows of the name, or of all names when it is empty, newest first, palloc'ed. *exists: whether
+// there is any row of this name and purpose.
+keyring::DekRow* ReadUsableDeks(envelope::Purpose purpose, std::string_view name, int* count, bool* exists);
 // All rows, in no order, palloc'ed.
 keyring::DekRow* ReadAllDeks(int* count);
 bool ReadKek(const keyring::KekId& id, keyring::KekRow* row);

@@ -1,6 +1,7 @@
 // The rows of tp_dek, for catalog.hpp.
 #include <algorithm>
 #include <optional>
+#include <tuple>
 
 #include "keyring/cache.hpp"
 #include "pg/catalog.hpp"
@@ -34,6 +35,14 @@ void FindDek(std::uint32_t id, Visit visit) {
     visit(tuple, descriptor);
     return false;
   });
+}
+
+// The palloc'ed array, with room for one more.
+template <class T>
+T* Grown(T* array, int count, int* room) {
+  if (count < *room) return array;
+  *room *= 2;
+  return static_cast<T*>(repalloc(array, *room * sizeof(T)));
 }
 
 constexpr struct {
@@ -137,30 +146,24 @@ bool ReadActiveDek(envelope::Purpose purpose, std::string_view name, keyring::De
   return found;
 }
 
-int ReadUsableDeks(envelope::Purpose purpose, std::string_view name, keyring::DekRow* rows, int max,
-                   bool* exists) {
-  auto* created = static_cast<TimestampTz*>(palloc(max * sizeof(TimestampTz)));
-  int count = 0;
+keyring::DekRow* ReadUsableDeks(envelope::Purpose purpose, std::string_view name, int* count, bool* exists) {
+  struct Dated {
+    TimestampTz created;
+    keyring::DekRow row;
+  };
+  int room = 8;
+  auto* found = static_cast<Dated*>(palloc(room * sizeof(Dated)));
+  *count = 0;
   *exists = false;
   const auto take = [&](HeapTuple tuple, TupleDesc descriptor) {
-    keyring::DekRow row;
-    FillDek(tuple, descriptor, &row);
-    if (row.purpose != purpose) return true;
+    found = Grown(found, *count, &room);
+    Dated& next = found[*count];
+    FillDek(tuple, descriptor, &next.row);
+    if (next.row.purpose != purpose) return true;
     *exists = true;
-    if (!keyring::IsUsable(row.state)) return true;
-    const TimestampTz at = CreatedAt(tuple, descriptor, kCreatedAt);
-    int place = count;
-    for (; place > 0; --place) {
-      const bool newer = at > created[place - 1] || (at == created[place - 1] && row.id > rows[place - 1].id);
-      if (!newer) break;
-      if (place == max) continue;  // the oldest falls off the end
-      rows[place] = rows[place - 1];
-      created[place] = created[place - 1];
-    }
-    if (place == max) return true;
-    rows[place] = row;
-    created[place] = at;
-    if (count < max) ++count;
+    if (!keyring::IsUsable(next.row.state)) return true;
+    next.created = CreatedAt(tuple, descriptor, kCreatedAt);
+    ++*count;
     return true;
   };
   if (name.empty()) {
@@ -170,8 +173,13 @@ int ReadUsableDeks(envelope::Purpose purpose, std::string_view name, keyring::De
     ScanKeyInit(&key, kName, BTEqualStrategyNumber, F_TEXTEQ, TextKey(FromUtf8(name)));
     ScanDeks("tp_dek_name_idx", 1, &key, take);
   }
-  pfree(created);
-  return count;
+  std::sort(found, found + *count, [](const Dated& one, const Dated& other) {
+    return std::tie(one.created, one.row.id) > std::tie(other.created, other.row.id);
+  });
+  auto* rows = static_cast<keyring::DekRow*>(palloc((*count + 1) * sizeof(keyring::DekRow)));
+  std::transform(found, found + *count, rows, [](const Dated& dated) { return dated.row; });
+  pfree(found);
+  return rows;
 }
 
 keyring::DekRow* ReadAllDeks(int* count) {
@@ -179,10 +187,7 @@ keyring::DekRow* ReadAllDeks(int* count) {
   auto* rows = static_cast<keyring::DekRow*>(palloc(room * sizeof(keyring::DekRow)));
   *count = 0;
   ScanDeks(nullptr, 0, nullptr, [&](HeapTuple tuple, TupleDesc descriptor) {
-    if (*count == room) {
-      room *= 2;
-      rows = static_cast<keyring::DekRow*>(repalloc(rows, room * sizeof(keyring::DekRow)));
-    }
+    rows = Grown(rows, *count, &room);
     FillDek(tuple, descriptor, &rows[(*count)++]);
     return true;
   });

@@ -83,29 +83,37 @@ const char* OriginOf(envelope::Purpose purpose) {
   pg_unreachable();
 }
 
-// The empty name, which no DEK has, stands for all.
-bool FindVersions(envelope::Purpose purpose, std::string_view name, DekVersions* found) {
-  *found = {};
+// All usable versions, newest first. The empty name, which no DEK has, stands for all. nullptr: there is
+// none, usable or not.
+const std::vector<CachedDek*>* FindVersions(envelope::Purpose purpose, std::string_view name) {
   keyring::DekCache& cache = ThisBackend().deks;
-  if (const auto* known = cache.Versions(purpose, name)) {
-    for (CachedDek* entry : *known) found->deks[found->count++] = entry;
-    return true;
-  }
-  DekRow rows[kMaxVersions];
+  if (const auto* known = cache.Versions(purpose, name)) return known;
+  int count;
   bool exists;
-  found->count = ReadUsableDeks(purpose, name, rows, kMaxVersions, &exists);
-  if (!exists) return false;
-  for (int i = 0; i < found->count; ++i) found->deks[i] = Remember(rows[i]);
-  Run([&] { cache.SetVersions(purpose, name, {found->deks, found->deks + found->count}); });
-  return true;
+  DekRow* rows = ReadUsableDeks(purpose, name, &count, &exists);
+  if (!exists) return nullptr;
+  auto** deks = static_cast<CachedDek**>(palloc((count + 1) * sizeof(CachedDek*)));
+  for (int i = 0; i < count; ++i) deks[i] = Remember(rows[i]);
+  Run([&] { cache.SetVersions(purpose, name, {deks, deks + count}); });
+  pfree(deks);
+  pfree(rows);
+  return cache.Versions(purpose, name);
 }
 
-void RequireUsable(const DekVersions& versions, envelope::Purpose purpose) {
-  if (versions.count > 0) return;
-  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                  errmsg("every DEK that could serve for purpose \"%s\" is disabled or destroyed",
-                         envelope::PurposeName(purpose)),
-                  errhint("A disabled one can be enabled again with tp_enable_dek.")));
+DekVersions FirstAllowed(const std::vector<CachedDek*>& versions, envelope::Purpose purpose,
+                         Capability capability) {
+  if (versions.empty())
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("every DEK that could serve for purpose \"%s\" is disabled or destroyed",
+                           envelope::PurposeName(purpose)),
+                    errhint("A disabled one can be enabled again with tp_enable_dek.")));
+  DekVersions first{};
+  for (CachedDek* entry : versions) {
+    if (first.count == kMaxVersions) break;
+    if (MayUse(entry, capability)) first.deks[first.count++] = entry;
+  }
+  if (first.count == 0) RequireCapability(versions.front(), capability);
+  return first;
 }
 
 [[noreturn]] void RaiseUnusable(const DekRow& row) {
@@ -168,21 +176,19 @@ const CachedDek* internal::DekForId(envelope::Purpose purpose, std::uint32_t id,
   return entry;
 }
 
-DekVersions VersionsOfName(envelope::Purpose purpose, std::string_view name) {
-  DekVersions found;
-  if (name.empty() || !FindVersions(purpose, name, &found)) RaiseNoDek(purpose, name);
-  RequireUsable(found, purpose);
-  return found;
+DekVersions VersionsOfName(envelope::Purpose purpose, std::string_view name, Capability capability) {
+  const auto* versions = name.empty() ? nullptr : FindVersions(purpose, name);
+  if (versions == nullptr) RaiseNoDek(purpose, name);
+  return FirstAllowed(*versions, purpose, capability);
 }
 
-DekVersions VersionsOfPurpose(envelope::Purpose purpose) {
-  DekVersions found;
-  if (!FindVersions(purpose, {}, &found))
+DekVersions VersionsOfPurpose(envelope::Purpose purpose, Capability capability) {
+  const auto* versions = FindVersions(purpose, {});
+  if (versions == nullptr)
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                     errmsg("there is no DEK for purpose \"%s\"", envelope::PurposeName(purpose)),
                     errhint("%s", OriginOf(purpose))));
-  RequireUsable(found, purpose);
-  return found;
+  return FirstAllowed(*versions, purpose, capability);
 }
 
 const DekRow* RowForId(std::uint32_t id) {

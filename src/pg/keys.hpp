@@ -73,15 +73,15 @@ inline const keyring::CachedDek* DekForId(envelope::Purpose purpose, std::uint32
   return known;
 }
 
-// The usable versions of a name, or of every name of a purpose: the newest ones, newest first. Not opened,
-// and the caller's rights not looked at. At least one: raises when there is none.
+// The usable versions of a name, or of every name of a purpose, that the caller may use: the newest ones,
+// newest first. Not opened. At least one: raises when there is none.
 inline constexpr int kMaxVersions = 8;
 struct DekVersions {
   keyring::CachedDek* deks[kMaxVersions];
   int count;
 };
-DekVersions VersionsOfName(envelope::Purpose purpose, std::string_view name);
-DekVersions VersionsOfPurpose(envelope::Purpose purpose);
+DekVersions VersionsOfName(envelope::Purpose purpose, std::string_view name, Capability capability);
+DekVersions VersionsOfPurpose(envelope::Purpose purpose, Capability capability);
 // Whether the caller holds the capability for the DEK's name; and raises when not.
 bool MayUse(keyring::CachedDek* dek, Capability capability);
 void RequireCapability(keyring::CachedDek* dek, Capability capability);

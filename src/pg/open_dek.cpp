@@ -108,9 +108,10 @@ bool MayUse(CachedDek* entry, Capability capability) {
   const auto index = static_cast<std::size_t>(capability);
   const Oid role = GetUserId();
   if (entry->allowed_role[index] == role) return true;
-  if (!RoleMayUse(role, kCapabilityNames[index], entry->row.name_view())) return false;
-  entry->allowed_role[index] = role;
-  return true;
+  if (entry->refused_role[index] == role) return false;
+  const bool allowed = RoleMayUse(role, kCapabilityNames[index], entry->row.name_view());
+  (allowed ? entry->allowed_role : entry->refused_role)[index] = role;
+  return allowed;
 }
 
 void RequireCapability(CachedDek* entry, Capability capability) {

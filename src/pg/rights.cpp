@@ -42,6 +42,10 @@ void RequireOwner(const char* what) {
                     errmsg("only the owner of the extension and superusers may %s", what)));
 }
 
+bool RoleHasGrantsOf(Oid role, Oid grantee) {
+  return has_privs_of_role(role, grantee) && SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role));
+}
+
 const char* RoleLiteral(const char* role) { return quote_literal_cstr(quote_identifier(role)); }
 
 void RequireKeysGrant() {
@@ -63,7 +67,7 @@ bool RoleMayUse(Oid role, std::string_view capability, std::string_view dek_name
   ScanGrants([&](HeapTuple tuple, TupleDesc descriptor) {
     bool null;
     const Oid grantee = DatumGetObjectId(heap_getattr(tuple, kGrantee, descriptor, &null));
-    if (TextColumn(tuple, descriptor, kCapability) != capability || !has_privs_of_role(role, grantee))
+    if (TextColumn(tuple, descriptor, kCapability) != capability || !RoleHasGrantsOf(role, grantee))
       return true;
     const Utf8 name = ToUtf8(TextColumn(tuple, descriptor, kName));
     granted = name.view().empty() || name.view() == dek_name;

@@ -15,6 +15,9 @@ Oid TablesOwner();
 bool RoleIsOwner(Oid role);
 // Raises 42501 unless the caller is. what: "export a DEK".
 void RequireOwner(const char* what);
+// Whether what was granted to the other is the role's as well. Never when the role was dropped: its sessions
+// outlive it, and so do our rows, of which DROP OWNED knows nothing.
+bool RoleHasGrantsOf(Oid role, Oid grantee);
 // A role's name as SQL takes it for a regrole, as tp_grant and tp_grant_key do: for hints.
 const char* RoleLiteral(const char* role);
 // Raises 42501 unless the caller may change keys, by tp_grant(..., 'keys').

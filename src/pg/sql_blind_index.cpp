@@ -81,8 +81,7 @@ Datum Candidates(FunctionCallInfo fcinfo, IndexType type) {
   if (PG_ARGISNULL(0)) PG_RETURN_NULL();
   const Question question = ReadQuestion(fcinfo, type);
   RefreshKeys(fcinfo);
-  const DekVersions versions = VersionsOfName(Purpose::kIndex, question.name.view());
-  RequireCapability(versions.deks[0], Capability::kSearch);  // they share the name
+  const DekVersions versions = VersionsOfName(Purpose::kIndex, question.name.view(), Capability::kSearch);
   CountCall(Call::kBlindIndex, question.value.size());
   Datum indexes[kMaxVersions];
   for (int i = 0; i < versions.count; ++i) {

@@ -53,19 +53,16 @@ base::MutableBytes Content(struct varlena* value) {
 
 // True: one of the DEKs that the caller may use opened it into plaintext.
 bool OpenByAnyDek(const envelope::TpsecField& field, base::MutableBytes plaintext) {
-  const DekVersions versions = VersionsOfPurpose(Purpose::kTpsec);
+  const DekVersions versions = VersionsOfPurpose(Purpose::kTpsec, Capability::kDecrypt);
   CountCall(Call::kTpsecDecrypt, plaintext.size());
   Backend& backend = ThisBackend();
-  bool allowed = false, opened = false;
+  bool opened = false;
   for (int i = 0; i < versions.count && !opened; ++i) {
     keyring::CachedDek* dek = versions.deks[i];
-    if (!MayUse(dek, Capability::kDecrypt)) continue;
-    allowed = true;
     OpenDek(dek);
     AuditValue("tpsec_decrypt", dek->row.name, dek->row.id);
     Run([&] { opened = backend.tpsec.Open(*dek->dek, field, plaintext); });
   }
-  if (!allowed) RequireCapability(versions.deks[0], Capability::kDecrypt);
   return opened;
 }
 

@@ -180,7 +180,7 @@ bool RoleMayOperate(Oid role, const KeyId& id, Operation operation) {
               const Oid grantee = DatumGetObjectId(heap_getattr(tuple, grant::kGrantee, descriptor, &null));
               granted = (operation == Operation::kAny ||
                          TextColumn(tuple, descriptor, grant::kOperation) == OperationName(operation)) &&
-                        has_privs_of_role(role, grantee);
+                        RoleHasGrantsOf(role, grantee);
               return !granted;
             });
   return granted;

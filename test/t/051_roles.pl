@@ -136,6 +136,8 @@ my %call = (
     'tp_check_key_grant(text,regrole,text[])' => q{tp_check_key_grant('ec', 'nobody', '{sign}')},
     'tp_grant_key(text,regrole,text[])' => q{tp_grant_key('ec', 'nobody', '{sign}')},
     'tp_revoke_key(text,regrole,text[])' => q{tp_revoke_key('ec', 'nobody')},
+    'tp_grant_schema(regrole)' => q{tp_grant_schema('nobody')},
+    'tp_has_own_execute(regrole,regprocedure)' => q{tp_has_own_execute('nobody', 'tp_setup()')},
 );
 my @free = ('tp_context(text[])', 'tp_inspect(bytea)', 'tp_is_encrypted(bytea)', 'tp_verify_with_public_key(text,bytea,bytea,text)');
 my %opens = (
@@ -347,10 +349,44 @@ may_not('nobody', "SELECT read_as_caller('$value{tenant}')", 'another has the ca
 
 sql(q{CREATE ROLE leaving LOGIN; SELECT tp_grant('leaving', 'decrypt', 'tenant')});
 is(as('leaving', decrypts('tenant')), 'of tenant', 'a role');
+my $left_open = session($node, 'postgres', role => 'leaving');
+my $cold = session($node, 'postgres', role => 'leaving');
+is(ask($left_open, "BEGIN; DECLARE c CURSOR FOR SELECT tp_decrypt('$value{tenant}') FROM generate_series(1, 2); FETCH 1 FROM c"), 'of tenant', 'with a cursor');
+ask($cold, "BEGIN; DECLARE c CURSOR FOR SELECT tp_decrypt('$value{tenant}')");
 sql('DROP OWNED BY leaving; DROP ROLE leaving');
+like(ask($_->[0], 'FETCH 1 FROM c'), qr/^42704: /, "is dropped, and a cursor of it, $_->[1], reads no more") for [ $left_open, 'used' ], [ $cold, 'not used yet' ];
+is(sql('SELECT count(*) FROM tp_dek_grant g WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = g.grantee)'), '1', 'its row is there');
+$_->quit for $left_open, $cold;
 is(ask($super, decrypts('tenant')), 'of tenant', 'is dropped, and the superuser reads');
 is(ask($open, decrypts('tenant')), 'of tenant', 'and so do the others');
 $node->command_ok([ 'pg_dump', '-f', '/dev/null', '-d', $node->connstr('postgres') ], 'and pg_dump works');
+
+# DROP OWNED takes EXECUTE, and leaves our rows: what the role had does not come back with another grant.
+sql(q{CREATE ROLE stripped LOGIN; SELECT tp_grant('stripped', 'decrypt')});
+sql('DROP OWNED BY stripped');
+may_not('stripped', decrypts('other'), 'DROP OWNED takes its rights');
+sql(q{SELECT tp_grant('stripped', 'decrypt', 'tenant')});
+may('stripped', decrypts('tenant'));
+may_not('stripped', decrypts('other'), 'what it had does not come back');
+sql(q{SELECT tp_grant('stripped', 'decrypt', 'other')});
+may('stripped', decrypts($_), "a second grant adds to the first: $_") for 'tenant', 'other';
+
+# ---- who does not own the schema
+
+sql(q{CREATE ROLE plain LOGIN; CREATE ROLE guest LOGIN; CREATE SCHEMA apart; CREATE DATABASE owned});
+$node->safe_psql('owned', q{CREATE SCHEMA apart; CREATE EXTENSION trustpoint SCHEMA apart; ALTER DATABASE owned SET search_path = apart;
+    DO $$ DECLARE f regprocedure; t regclass; BEGIN
+        FOR f IN SELECT objid FROM pg_depend WHERE classid = 'pg_proc'::regclass AND deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'trustpoint') LOOP
+            EXECUTE format('ALTER ROUTINE %s OWNER TO plain', f);
+        END LOOP;
+        FOR t IN SELECT objid FROM pg_depend d JOIN pg_class c ON c.oid = objid WHERE classid = 'pg_class'::regclass AND deptype = 'e' AND relkind IN ('r', 'v')
+                AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'trustpoint') LOOP
+            EXECUTE format('ALTER TABLE %s OWNER TO plain', t);
+        END LOOP;
+    END $$; GRANT USAGE ON SCHEMA apart TO plain});
+like(try_sql($node, 'owned', q{SELECT tp_grant('guest', 'encrypt')}, role => 'plain'), qr/^42501: you may not let role guest use schema apart/, 'a grant that cannot work is refused');
+$node->safe_psql('owned', 'GRANT USAGE ON SCHEMA apart TO guest');
+unlike(try_sql($node, 'owned', q{SELECT tp_grant('guest', 'encrypt')}, role => 'plain'), qr/^\w{5}: /, 'and can where it may');
 
 # ---- a lost grant closes
 

@@ -201,6 +201,8 @@ for my $n (8, 9) {
 }
 like(ask($open, "SELECT tpsec_decrypt('$of{ecb}')"), qr/^22000/, 'the ninth, which is the oldest, is not tried');
 is(ask($open, "SELECT tpsec_decrypt('$of{'cwrap-rfc5649'}')"), 'x', 'the eighth is');
+$node->safe_psql('postgres', q{CREATE ROLE tenant LOGIN; SELECT tp_grant('tenant', 'decrypt', name) FROM tp_dek WHERE id = } . $id{ecb});
+is(try_sql($node, 'postgres', "SELECT tpsec_decrypt('$of{ecb}')", role => 'tenant'), 'x', 'who may use few is not kept from them by those of others');
 $node->safe_psql('postgres', q{DELETE FROM tp_dek WHERE name LIKE 'more %'});
 is(ask($open, "SELECT tpsec_decrypt('$of{ecb}')"), 'x', 'and the ninth again when it is the eighth');
 

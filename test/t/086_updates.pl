@@ -111,7 +111,7 @@ for my $version (@older) {
     is(ask($old, $insert->(201, 210, 'default') . ";$all"), '210', "$version: and writes on");
     $old->quit;
     is($node->safe_psql($database, 'SELECT id, name, purpose, state, kek_id, check_value FROM tp_keyring ORDER BY id'), $keyring, "$version: the same keys");
-    is($node->safe_psql($database, 'TABLE tp_dek_grant ORDER BY 1, 2, 3'), "$grants\nkeeper|keys|", "$version: the same grants, and who had keys");
+    is($node->safe_psql($database, 'TABLE tp_dek_grant ORDER BY 1, 2, 3'), $version lt '1.5' ? "$grants\nkeeper|keys|" : $grants, "$version: the same grants, and who had keys");
     like(try_sql($node, $database, 'SELECT tp_setup()', role => 'keeper'), qr/^\d+$/, "$version: who may change keys still may");
     is(try_sql($node, $database, $all), '210', "$version: a new session reads all");
     is(try_sql($node, $database, q{SELECT count(tp_decrypt(value, tp_context('secret', id::text))) FROM secret WHERE id BETWEEN 101 AND 200}, role => 'app'), '100',

@@ -34,6 +34,8 @@ sub not_found { my ($name, $before, $title) = @_; is(finding($name, $before), ''
 # ---- triggers
 
 not_found('trigger');
+not_found('table_rights');
+found('table_rights', 'GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC', 'who may write the tables of keys and of grants');
 found('trigger', 'ALTER TABLE tp_dek DISABLE TRIGGER ALL; ALTER TABLE tp_dek ENABLE TRIGGER ALL', 'what pg_restore --disable-triggers leaves');
 
 # ---- files
