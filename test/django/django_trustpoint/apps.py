@@ -9,10 +9,10 @@ class TrustpointConfig(AppConfig):
 
     def ready(self):
         from . import checks as own_checks
-        from . import logs, migrating
+        from . import logs, losses, migrating
 
         checks.register(own_checks.check_databases, checks.Tags.database)
-        pre_migrate.connect(migrating.refuse_losses, dispatch_uid="trustpoint_refuse_losses")
+        pre_migrate.connect(losses.refuse_losses, dispatch_uid="trustpoint_refuse_losses")
         post_migrate.connect(migrating.set_storage, dispatch_uid="trustpoint_set_storage")
         migrating.prepare_schema_editor()
         logs.install()

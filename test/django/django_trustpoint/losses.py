@@ -1,0 +1,189 @@
+"""The operations of a migration that would lose values are refused."""
+
+from copy import copy
+from functools import partial
+
+from django.core.exceptions import FieldDoesNotExist, FieldError
+from django.db import connections, migrations, router
+
+from .blind_index import BlindIndexField
+from .fields import EncryptedField
+from .migrating import encrypted_fields
+
+RENAMES = (migrations.RenameField, migrations.RenameModel)
+JUDGED = RENAMES + (migrations.AddField, migrations.AlterField, migrations.SeparateDatabaseAndState)
+
+
+def refuse_losses(sender, using, plan, **kwargs):
+    """
+    Has the operations of the plan judged, each when its turn comes: only then are the state and the rows those that it
+    meets, forwards and backwards, after whatever the plan did before. What is faked is not judged.
+    """
+    if connections[using].vendor == "postgresql":
+        for migration, _ in plan:
+            if migration.app_label == sender.label:
+                # The list is this plan's own; the operations in it are not.
+                migration.operations = [judged(operation, str(migration)) for operation in migration.operations]
+
+
+def judged(operation, where):
+    """A copy of the operation that raises a FieldError instead of losing values."""
+    if not isinstance(operation, JUDGED):
+        return operation
+    operation = copy(operation)
+    if isinstance(operation, migrations.SeparateDatabaseAndState):
+        operation.database_operations = [judged(inner, where) for inner in operation.database_operations]
+    operation.database_forwards = partial(judge, operation, operation.database_forwards, where, False)
+    operation.database_backwards = partial(judge, operation, operation.database_backwards, where, True)
+    return operation
+
+
+def judge(operation, run, where, backwards, app_label, schema_editor, before, after):
+    connection = schema_editor.connection
+    for problem in problems_of(operation, backwards, app_label, connection, before, after):
+        if problem:
+            raise FieldError("%s: %s" % (where, problem))
+    run(app_label, schema_editor, before, after)
+
+
+def problems_of(operation, backwards, app_label, connection, before, after):
+    if isinstance(operation, migrations.SeparateDatabaseAndState):
+        yield from problems_of_state(operation, backwards, app_label, connection, before, after)
+    elif isinstance(operation, migrations.AddField):
+        if not backwards:
+            model = before.apps.get_model(app_label, operation.model_name)
+            yield problem_of_addition(model, operation, connection)
+    else:
+        for old, new in changes(operation, backwards, app_label, before, after):
+            yield problem_of_context(old, new, connection)
+            yield problem_of_nulls(old, new, connection)
+
+
+def problems_of_state(operation, backwards, app_label, connection, before, after):
+    """An AlterField of the state may tell what the database operations beside it do, but no rename encrypts anew."""
+    kinds = RENAMES if operation.database_operations else RENAMES + (migrations.AlterField,)
+    state = after if backwards else before
+    for inner in operation.state_operations:
+        last, state = state, state.clone()
+        inner.state_forwards(app_label, state)
+        states = (state, last) if backwards else (last, state)
+        if isinstance(inner, migrations.SeparateDatabaseAndState):
+            yield from problems_of_state(inner, backwards, app_label, connection, *states)
+        elif isinstance(inner, kinds):
+            for old, new in changes(inner, backwards, app_label, *states):
+                yield problem_of_context(old, new, connection)
+        elif isinstance(inner, migrations.CreateModel) and not backwards:
+            for field in encrypted_fields(state.apps.get_model(app_label, inner.name)):
+                yield problem_of_takeover(field, connection)
+
+
+def changes(operation, backwards, app_label, before, after):
+    """The encrypted fields and blind indexes that an operation changes, each as it is and as it is to be."""
+    if isinstance(operation, migrations.RenameModel):
+        names = [(operation.old_name, None), (operation.new_name, None)]
+    elif isinstance(operation, migrations.RenameField):
+        names = [(operation.model_name, operation.old_name), (operation.model_name, operation.new_name)]
+    else:
+        names = [(operation.model_name, operation.name)] * 2
+    (old_model, old_name), (new_model, new_name) = reversed(names) if backwards else names
+    new_fields = after.apps.get_model(app_label, new_model)._meta
+    for field in before.apps.get_model(app_label, old_model)._meta.local_concrete_fields:
+        if isinstance(field, (EncryptedField, BlindIndexField)) and old_name in (None, field.name):
+            yield field, new_fields.get_field(new_name or field.name)
+
+
+def problem_of_context(old, new, connection):
+    if isinstance(old, BlindIndexField):
+        return problem_of_hashes(old, new, connection)
+    encrypted = isinstance(new, EncryptedField)
+    if encrypted and old.context_parts == new.context_parts and same_row(old, new):
+        return None
+    if not has_rows(old.model, connection, old.column, "IS NOT NULL"):
+        return None
+    if not encrypted:
+        return (
+            "a clear field would show the values of %s as ciphertext. Add it beside this one, fill it with update() in a"
+            " RunPython, and remove this one." % old
+        )
+    if old.context is None and new.context is None and old.row == new.row:
+        return (
+            "the name is part of the context of %s, and its values would not decrypt under another. First give it"
+            " context=%r in an AlterField." % (old, old.context_parts)
+        )
+    return (
+        "the values of %s would not decrypt under another context. Leave it context=%r, row=%r, or add a second field, fill"
+        " it with update() in a RunPython, and remove this one." % (old, old.context_parts, old.row)
+    )
+
+
+def problem_of_hashes(old, new, connection):
+    if not isinstance(new, BlindIndexField) or same_hashes(old, new):
+        return None
+    if not has_rows(old.model, connection, old.column, "IS NOT NULL"):
+        return None
+    return (
+        "the hashes of %s are of another text, context or key, and would find nothing. Empty it with update(%s=None) in a"
+        " RunPython before, and fill it with update(%s=F(%r)) after." % (old, old.name, new.name, new.source)
+    )
+
+
+def same_hashes(old, new):
+    try:
+        parts = [(field.source_field.column, field.context_parts, field.key) for field in (old, new)]
+        return parts[0] == parts[1]
+    except FieldDoesNotExist:
+        return True  # the source was renamed by the operation before, or will be by the next
+
+
+def problem_of_takeover(field, connection):
+    """A model that moves here from another app leaves its name, but not its table."""
+    if field.context is None and has_rows(field.model, connection, field.column, "IS NOT NULL"):
+        return "%s has values already. Give it the context=... that they are encrypted under." % field
+    return None
+
+
+def same_row(old, new):
+    if old.row is None or new.row is None:
+        return old.row == new.row
+    try:
+        return old.row_field.column == new.row_field.column
+    except FieldDoesNotExist:
+        return True  # it was renamed by the operation before, or will be by the next
+
+
+def problem_of_nulls(old, new, connection):
+    if not isinstance(new, EncryptedField) or new.null or not old.null or not old.model._meta.managed:
+        return None
+    if has_rows(old.model, connection, old.column, "IS NULL"):
+        return (
+            "%s is NULL in some rows, whose values must be encrypted one by one. Fill them with update() in a RunPython"
+            " before it becomes NOT NULL." % old
+        )
+    return None
+
+
+def problem_of_addition(model, operation, connection):
+    field = operation.field
+    if not isinstance(field, EncryptedField) or field.null and not field.has_default() or not model._meta.managed:
+        return None
+    if has_rows(model, connection):
+        return (
+            "%s cannot be added %s to a table with rows, whose values must be encrypted one by one. Add it with null=True"
+            " alone, fill it with update() in a RunPython, then make it as it is to be."
+            % (operation.name, "with a default" if field.null else "NOT NULL")
+        )
+    return None
+
+
+def has_rows(model, connection, column=None, condition=""):
+    if not router.allow_migrate_model(connection.alias, model):
+        return False
+    quote = connection.ops.quote_name
+    table, where = quote(model._meta.db_table), "%s %s" % (quote(column), condition) if column else "true"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
+        (exists,) = cursor.fetchone()
+        if exists:
+            cursor.execute("SELECT EXISTS (SELECT FROM %s WHERE %s)" % (table, where))
+            (exists,) = cursor.fetchone()
+        return exists
