@@ -11,7 +11,9 @@ from .fields import EncryptedField
 from .migrating import encrypted_fields
 
 RENAMES = (migrations.RenameField, migrations.RenameModel)
-JUDGED = RENAMES + (migrations.AddField, migrations.AlterField, migrations.SeparateDatabaseAndState)
+CHANGES = RENAMES + (migrations.AlterField,)
+COLUMNS = (migrations.AddField, migrations.AlterField, migrations.RemoveField)
+JUDGED = RENAMES + COLUMNS + (migrations.SeparateDatabaseAndState,)
 
 
 def refuse_losses(sender, using, plan, **kwargs):
@@ -49,19 +51,20 @@ def judge(operation, run, where, backwards, app_label, schema_editor, before, af
 def problems_of(operation, backwards, app_label, connection, before, after):
     if isinstance(operation, migrations.SeparateDatabaseAndState):
         yield from problems_of_state(operation, backwards, app_label, connection, before, after)
-    elif isinstance(operation, migrations.AddField):
-        if not backwards:
-            model = before.apps.get_model(app_label, operation.model_name)
-            yield problem_of_addition(model, operation, connection)
-    else:
+    elif isinstance(operation, migrations.AddField) and not backwards:
+        model = before.apps.get_model(app_label, operation.model_name)
+        yield problem_of_addition(model, operation, connection)
+    elif isinstance(operation, CHANGES):
         for old, new in changes(operation, backwards, app_label, before, after):
             yield problem_of_context(old, new, connection)
             yield problem_of_nulls(old, new, connection)
+    if isinstance(operation, COLUMNS):
+        yield from problems_of_rows(connection, before, after)
 
 
 def problems_of_state(operation, backwards, app_label, connection, before, after):
     """An AlterField of the state may tell what the database operations beside it do, but no rename encrypts anew."""
-    kinds = RENAMES if operation.database_operations else RENAMES + (migrations.AlterField,)
+    kinds, columns = (RENAMES, ()) if operation.database_operations else (CHANGES, COLUMNS)
     state = after if backwards else before
     for inner in operation.state_operations:
         last, state = state, state.clone()
@@ -75,6 +78,8 @@ def problems_of_state(operation, backwards, app_label, connection, before, after
         elif isinstance(inner, migrations.CreateModel) and not backwards:
             for field in encrypted_fields(state.apps.get_model(app_label, inner.name)):
                 yield problem_of_takeover(field, connection)
+        if isinstance(inner, columns):
+            yield from problems_of_rows(connection, *states)
 
 
 def changes(operation, backwards, app_label, before, after):
@@ -149,6 +154,40 @@ def same_row(old, new):
         return old.row_field.column == new.row_field.column
     except FieldDoesNotExist:
         return True  # it was renamed by the operation before, or will be by the next
+
+
+def problems_of_rows(connection, before, after):
+    """
+    Adding, altering or removing a field may change the text that values are bound to, of other models too: a relation's
+    column changes with the key that it refers to.
+    """
+    for key, state in before.models.items():
+        later = after.models[key].fields
+        for old in encrypted_fields(before.apps.get_model(*key)):
+            # Where the row itself is another one, or the type clear, it is the operation's own field, and judged as such.
+            if old.row is not None and getattr(later.get(old.name), "row", None) == old.row:
+                new = after.apps.get_model(*key)._meta.get_field(old.name)
+                yield problem_of_row(old, new, state.fields, later, connection)
+
+
+def problem_of_row(old, new, fields, later, connection):
+    name = old.model._meta.pk.name if old.row == "pk" else old.row
+    if name not in fields:
+        return None  # it was renamed by the operation before; or removed, where Django makes up another key
+    values = "IS NOT NULL"
+    if name in later and name == new.row_field.name:
+        kinds = [field.row_field.rel_db_type(connection) for field in (old, new)]
+        if kinds[0] == kinds[1]:
+            return None
+        # As ALTER TABLE casts it. "7" becomes a number that is the same text, "007" does not.
+        column = connection.ops.quote_name(old.row_field.column)
+        values += " AND CAST(%s AS text) <> CAST(CAST(%s AS %s) AS text)" % (column, column, kinds[1])
+    if not has_rows(old.model, connection, old.column, values):
+        return None
+    return (
+        "the values of %s are bound to the text that '%s' has now, and would not decrypt without it. Before that, add a"
+        " second field without row, fill it with update() in a RunPython, and remove this one." % (old, name)
+    )
 
 
 def problem_of_nulls(old, new, connection):
