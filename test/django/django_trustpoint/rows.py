@@ -49,15 +49,20 @@ class RowBound:
         return RowValue(self, value, drawn_from)
 
     def row_sql_of_statement(self, compiler, connection):
-        """The row's value where a statement has it: a column of the UPDATE, the only object of a raw INSERT."""
+        """The row's value where a statement has it: the only object of a raw INSERT, a new value or the column of an UPDATE."""
         if self.row is None:
             return None
-        query = compiler.query
-        if not isinstance(query, InsertQuery):
-            return connection.ops.quote_name(self.row_field.column)
-        if len(query.objs) != 1:
-            raise FieldError("%s is bound to a row: one raw INSERT writes one row" % self)
-        value = self.row_field.get_db_prep_save(getattr(query.objs[0], self.row_field.attname), connection)
+        query, row = compiler.query, self.row_field
+        updated = plain_values(query)
+        if isinstance(query, InsertQuery):
+            if len(query.objs) != 1:
+                raise FieldError("%s is bound to a row: one raw INSERT writes one row" % self)
+            value = getattr(query.objs[0], row.attname)
+        elif row.name in updated:
+            value = updated[row.name]
+        else:
+            return connection.ops.quote_name(row.column)
+        value = row.get_db_prep_save(value, connection)
         return "CAST(%s AS %s)" % (literal(str(value)), self.row_type(connection))
 
     def refuse_half_updates(self, query):
@@ -65,7 +70,8 @@ class RowBound:
         if isinstance(query, UpdateQuery):
             updated = {field.name for field, model, value in query.values}
             self.refuse_stale_index(updated)
-            if self.row is not None and self.row_field.name in updated and not self.saves_instance(query):
+            changes_row = self.row is not None and self.row_field.name in updated
+            if changes_row and not self.saves_instance(query) and not self.renews_row(query):
                 raise FieldError(
                     "%s is bound to '%s': one update() cannot change both; save() the objects instead"
                     % (self, self.row_field.name)
@@ -97,6 +103,15 @@ class RowBound:
 
         return all(isinstance(value, Encrypt) or value is None for field, model, value in query.values if field is self)
 
+    def renews_row(self, query):
+        """A raw save(), of a fixture, tries an UPDATE first: the row and all that is bound to it, as values alone."""
+        bound = {
+            field.name
+            for field in self.model._meta.local_concrete_fields
+            if isinstance(field, RowBound) and field.row_field == self.row_field
+        }
+        return plain_values(query).keys() >= bound | {self.row_field.name}
+
     # ---- generated keys
 
     def prepare_rows(self, cls):
@@ -118,6 +133,16 @@ class RowBound:
         # A child whose key is known adds itself to that row of its parent.
         if isinstance(instance, self.model) and instance.pk is None:
             draw_key(self.row_field, instance, using)
+
+
+def plain_values(query):
+    """What an UPDATE sets to values, by the names of their fields: neither expressions nor objects of other models."""
+    values = query.values if isinstance(query, UpdateQuery) else ()
+    return {
+        field.name: value
+        for field, model, value in values
+        if not hasattr(value, "as_sql") and not hasattr(value, "prepare_database_save")
+    }
 
 
 class RowValue:

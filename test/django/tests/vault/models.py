@@ -51,6 +51,15 @@ class Card(models.Model):
     limit = EncryptedJSONField(row="pk", default=dict)
 
 
+class Ticket(models.Model):
+    """Bound to a field that is not the key."""
+
+    number = models.CharField(max_length=20)
+    holder = EncryptedTextField(row="number")
+    holder_index = BlindIndexField("holder")
+    seats = EncryptedJSONField(row="number", null=True)
+
+
 class Account(models.Model):
     """Found by encrypted values: one is unique, and bound to its row; the other may be missing."""
 

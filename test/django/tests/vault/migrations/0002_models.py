@@ -65,6 +65,16 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='Ticket',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.CharField(max_length=20)),
+                ('holder', django_trustpoint.fields.EncryptedTextField(row='number')),
+                ('holder_index', django_trustpoint.blind_index.BlindIndexField('holder', null=True)),
+                ('seats', django_trustpoint.fields.EncryptedJSONField(null=True, row='number')),
+            ],
+        ),
+        migrations.CreateModel(
             name='Employee',
             fields=[
                 ('person_ptr', models.OneToOneField(auto_created=True, on_delete=django.db.models.deletion.CASCADE, parent_link=True, primary_key=True, serialize=False, to='vault.person')),

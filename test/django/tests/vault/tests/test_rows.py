@@ -1,12 +1,13 @@
 """Values that are bound to their row."""
 
+from django.core import serializers
 from django.core.exceptions import FieldError
 from django.db import DataError, transaction
 from django.db.models import F, Max
 
 from django_trustpoint.expressions import TpDecrypt
 
-from ..models import Badge, BadgeView, Card, Customer, Employee, MasterBadge, Person
+from ..models import Badge, BadgeView, Card, Customer, Employee, MasterBadge, Person, Ticket
 from .base import FieldTest, ask
 
 
@@ -111,8 +112,40 @@ class RowTest(FieldTest):
 
     def test_one_update_does_not_change_the_row_and_the_value(self):
         Card.objects.create(code="one")
-        with self.assertRaisesMessage(FieldError, "cannot change both"):
+        with self.assertRaisesMessage(FieldError, "cannot change both"), transaction.atomic():
             Card.objects.update(number="5f0c6ad2-6f0e-4f5c-b7ae-2f5de3dd6b6e", code="two")
+        Ticket.objects.create(number="1", holder="h", seats=[1])
+        for values in ({"holder": "h"}, {"holder": F("number"), "seats": None}):
+            with self.assertRaisesMessage(FieldError, "cannot change both"), transaction.atomic():
+                Ticket.objects.update(number="2", holder_index="h", **values)
+
+    def test_one_update_changes_the_row_and_all_that_is_bound_to_it(self):
+        for seats in ([2], None):
+            Ticket.objects.create(number="1", holder="h", seats=[1])
+            Ticket.objects.update(number="it's \\ 100%", holder="new", holder_index="new", seats=seats)
+            ticket = Ticket.objects.get(holder_index="new")
+            self.assertEqual((ticket.number, ticket.holder, ticket.seats), ("it's \\ 100%", "new", seats))
+            ticket.delete()
+
+    def test_fixtures_of_a_row_that_is_not_the_key(self):
+        ticket = Ticket.objects.create(number="1", holder="one", seats=[1])
+        Ticket.objects.create(number="007", holder="seven")
+        data = serializers.serialize("json", Ticket.objects.all())
+        # Without the row, with it under another number, with it as it is.
+        for prepare in (Ticket.objects.all().delete, lambda: self.renumber(ticket.pk), lambda: None):
+            prepare()
+            for item in serializers.deserialize("json", data):
+                item.save()
+            self.assertEqual(
+                list(Ticket.objects.order_by("pk").values_list("number", "holder", "seats")),
+                [("1", "one", [1]), ("007", "seven", None)],
+            )
+            self.assertEqual(Ticket.objects.get(holder_index="one").pk, ticket.pk)
+
+    def renumber(self, pk):
+        ticket = Ticket.objects.get(pk=pk)
+        ticket.number, ticket.holder = "2", "two"
+        ticket.save()
 
 
 class DatabasesTest(FieldTest):
