@@ -71,7 +71,9 @@ def check_row(field):
         row = None
     if row is None or row not in field.model._meta.local_concrete_fields or row is field:
         return [Error("row='%s' is not another column of the same table." % field.row, obj=field, id="trustpoint.E004")]
-    target = row.target_field if row.is_relation else row
+    target = row
+    while target.is_relation:  # the key of a child's child refers to a relation
+        target = target.target_field
     if not isinstance(target, ROW_TYPES) or isinstance(target, EncryptedField) or row.null:
         return [
             Error(

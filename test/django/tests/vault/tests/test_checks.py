@@ -103,7 +103,20 @@ class FieldCheckTest(TestCase):
             class Meta:
                 app_label = "vault"
 
-        self.assertEqual([error for error in Right.check() if error.id.startswith("trustpoint")], [])
+        class Child(Right):
+            more = EncryptedTextField(row="pk")
+
+            class Meta:
+                app_label = "vault"
+
+        class Grandchild(Child):
+            most = EncryptedTextField(row="pk")
+
+            class Meta:
+                app_label = "vault"
+
+        for model in (Right, Child, Grandchild):
+            self.assertEqual([error for error in model.check() if error.id.startswith("trustpoint")], [])
 
 
 class ServerCheckTest(TestCase):
