@@ -3,11 +3,24 @@
 import json
 
 from django.db import DataError, models
+from django.db.models.query_utils import DeferredAttribute
 
 from .columns import DecryptedCol
 from .expressions import Ciphertext, Encrypt, is_ciphertext
 from .rows import RowBound
 from .sql import Plaintext, context_sql, literal
+
+
+class EncryptedAttribute(DeferredAttribute):
+    """A deferred value is loaded with its blind indexes when it is read: save() would write it, and leave them behind."""
+
+    def __get__(self, instance, owner=None):
+        if instance is not None and self.field.attname not in instance.__dict__:
+            # Of the instance's own model: Django keeps the descriptor of an abstract one.
+            field = instance._meta.get_field(self.field.name)
+            names = [index.attname for index in field.blind_indexes() if index.attname not in instance.__dict__]
+            instance.refresh_from_db(fields=[field.attname, *names])
+        return super().__get__(instance, owner)
 
 
 class EncryptedField(RowBound):
@@ -19,6 +32,7 @@ class EncryptedField(RowBound):
     key      the name of the DEK
     """
 
+    descriptor_class = EncryptedAttribute
     plain_type = "text"
     decrypt_function = "tp_decrypt"
 

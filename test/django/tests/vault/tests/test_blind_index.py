@@ -180,6 +180,20 @@ class BlindIndexTest(FieldTest):
             account.save()
         account.save(update_fields=["phone", "phone_index"])
 
+    def test_a_deferred_value_that_was_read(self):
+        for query in (Account.objects.only("pk"), Account.objects.defer("email", "email_index")):
+            account = query.get(pk=self.anna.pk)
+            with self.assertNumQueries(1):
+                before = account.email
+            account.save()
+            self.assertEqual(Account.objects.get(email_index=before), account)
+            del account.email  # Django's way to have it loaded again
+            account.save()
+            self.assertEqual(Account.objects.get(email_index=before), account)
+            account.email = "x" + before
+            account.save()
+            self.assertEqual(Account.objects.get(email_index="x" + before), account)
+
     def test_what_would_leave_it_behind(self):
         with self.assertRaisesMessage(FieldError, "name 'email_index' too"), transaction.atomic():
             Account.objects.update(email="x")
