@@ -7,7 +7,7 @@ from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections, migrations, router
 
 from .blind_index import BlindIndexField
-from .fields import EncryptedField
+from .fields import EncryptedBinaryField, EncryptedField, EncryptedJSONField
 from .migrating import encrypted_fields
 
 RENAMES = (migrations.RenameField, migrations.RenameModel)
@@ -101,7 +101,7 @@ def problem_of_context(old, new, connection):
     if isinstance(old, BlindIndexField):
         return problem_of_hashes(old, new, connection)
     encrypted = isinstance(new, EncryptedField)
-    if encrypted and old.context_parts == new.context_parts and same_row(old, new):
+    if encrypted and old.context_parts == new.context_parts and same_row(old, new) and not narrows(old, new):
         return None
     if not has_rows(old.model, connection, old.column, "IS NOT NULL"):
         return None
@@ -109,6 +109,11 @@ def problem_of_context(old, new, connection):
         return (
             "a clear field would show the values of %s as ciphertext. Add it beside this one, fill it with update() in a"
             " RunPython, and remove this one." % old
+        )
+    if narrows(old, new):
+        return (
+            "the values of %s need not be what %s reads, and one that is not would fail each query that sees it. Add a"
+            " second field, fill it in a RunPython, and remove this one." % (old, type(new).__name__)
         )
     if old.context is None and new.context is None and old.row == new.row:
         return (
@@ -119,6 +124,13 @@ def problem_of_context(old, new, connection):
         "the values of %s would not decrypt under another context. Leave it context=%r, row=%r, or add a second field, fill"
         " it with update() in a RunPython, and remove this one." % (old, old.context_parts, old.row)
     )
+
+
+def narrows(old, new):
+    """Bytes need not be text, and text need not be JSON."""
+    if isinstance(old, EncryptedBinaryField):
+        return not isinstance(new, EncryptedBinaryField)
+    return isinstance(new, EncryptedJSONField) and not isinstance(old, EncryptedJSONField)
 
 
 def problem_of_hashes(old, new, connection):

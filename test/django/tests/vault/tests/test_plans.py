@@ -148,6 +148,21 @@ class PlanTest(PlanCase):
         self.migrate([fill(secret=None), migrations.AlterField("Note", "secret", models.TextField(null=True))])
         self.assertValue(None)
 
+    def test_a_type_that_may_not_read_the_values(self):
+        def become(kind):
+            return migrations.AlterField("Note", "secret", kind(null=True))
+
+        self.model().objects.create(secret="no JSON")
+        self.refuse("what EncryptedJSONField reads", [become(EncryptedJSONField)])
+        self.migrate([become(EncryptedBinaryField)])
+        self.assertEqual(bytes(self.model().objects.get().secret), b"no JSON")
+        for kind in (EncryptedTextField, EncryptedJSONField):
+            self.refuse("what %s reads" % kind.__name__, [become(kind)])
+        self.migrate([fill(secret=None), become(EncryptedJSONField)])
+        self.model().objects.update(secret={"a": 1})
+        self.migrate([become(EncryptedTextField)])
+        self.assertValue('{"a": 1}')
+
     def test_a_clear_column_is_not_encrypted_by_its_type(self):
         self.migrate([migrations.AddField("Note", "photo", models.BinaryField(null=True))])
         encrypted = migrations.AlterField("Note", "photo", EncryptedBinaryField(null=True))
