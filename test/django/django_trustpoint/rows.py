@@ -49,7 +49,7 @@ class RowBound:
         return RowValue(self, value, drawn_from)
 
     def row_sql_of_statement(self, compiler, connection):
-        """The row's value where a statement has it: the only object of a raw INSERT, a new value or the column of an UPDATE."""
+        """The row's value in a statement: of the only object of a raw INSERT; in an UPDATE the new one, or the column."""
         if self.row is None:
             return None
         query, row = compiler.query, self.row_field

@@ -66,7 +66,8 @@ class RowPlanTest(PlanCase):
         self.assertValue("s")
 
     def test_a_row_field_that_goes(self):
-        self.migrate([alter(null=True, row="slug"), migrations.AddField("Note", "label", models.TextField(default="l"))])
+        label = migrations.AddField("Note", "label", models.TextField(default="l"))
+        self.migrate([alter(null=True, row="slug"), label])
         self.model().objects.create(secret="s")
         remove = migrations.RemoveField("Note", "slug")
         self.refuse(BOUND % "slug", [remove, alter(null=True, row="label")])
