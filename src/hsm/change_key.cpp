@@ -68,6 +68,12 @@ void SetValue(Session& session, const TokenKey& key, CK_ATTRIBUTE_TYPE type, bas
                 "the token does not keep this attribute of the key \"" + key.label + "\"");
 }
 
+void WriteLabel(Session& session, const TokenKey& key, std::string_view label) {
+  for (const CK_OBJECT_HANDLE object : {key.secret, key.public_object})
+    if (object != CK_INVALID_HANDLE)
+      session.Check(WriteValue(session, object, CKA_LABEL, base::AsBytes(label)), "C_SetAttributeValue");
+}
+
 // "2026-01-31" as the eight characters of a CK_DATE.
 std::string DateFrom(std::string_view text) {
   std::string date;
@@ -100,9 +106,12 @@ void RenameKey(Session& session, const TokenKey& key, std::string_view new_label
   RefuseKek(key.id, key.label);
   CheckNewLabel(new_label);
   RequireFreeLabel(session, new_label, key.id);
-  for (const CK_OBJECT_HANDLE object : {key.secret, key.public_object})
-    if (object != CK_INVALID_HANDLE)
-      session.Check(WriteValue(session, object, CKA_LABEL, base::AsBytes(new_label)), "C_SetAttributeValue");
+  WriteLabel(session, key, new_label);
+}
+
+void RestoreLabel(Session& session, const TokenKey& key, std::string_view label) {
+  RefuseKek(key.id, key.label);
+  WriteLabel(session, key, label);
 }
 
 void SetKeyAttribute(Session& session, const TokenKey& key, std::string_view attribute,

@@ -15,6 +15,10 @@ void RequireFreeLabel(pkcs11::Session& session, std::string_view label, base::By
 // label. Safe to run twice. The caller forgets its KeyCache.
 void RenameKey(pkcs11::Session& session, const TokenKey& key, std::string_view new_label);
 
+// Gives a key back the label it had, at a rollback and after a crash. Other tools may have given it one that
+// would not be a new label: empty, too long, or another key's as well.
+void RestoreLabel(pkcs11::Session& session, const TokenKey& key, std::string_view label);
+
 // attribute: CKA_SUBJECT ("CN=device 1,O=Acme"), CKA_START_DATE or CKA_END_DATE ("2026-01-31"), of both
 // halves;
 // "" empties it. Throws kInvalidArgument for every other attribute and for values that are none,

@@ -73,7 +73,7 @@ bool Settle(const JournalEntry& entry) {
   switch (entry.kind) {
     case JournalEntry::Kind::kRenamed:
       return !has_row || Try("give a key in the token its label back", [&](Session& session) {
-        hsm::RenameKey(session, hsm::FindKey(session, {row.label, entry.id.view()}), row.label);
+        hsm::RestoreLabel(session, hsm::FindKey(session, {row.label, entry.id.view()}), row.label);
       });
     case JournalEntry::Kind::kDoomed:
       return !IsTrash(entry.id) || Destroy(entry.id);

@@ -28,13 +28,22 @@ void RequireId(const KnownKey& known) {
                     errhint("Give it one of its own with the tools of the token.")));
 }
 
-// The key as the token describes it, in a row of this database: other tools may have made it.
-void Adopt(const KnownKey& known) {
-  RequireId(known);
-  if (known.has_row) return;
+// The key that other tools made, as the token describes it, in a row of this database. What an AES key has
+// encrypted so far keeps its label of then, which may be none.
+void Adopt(const KnownKey& known, std::string_view label) {
   Described described = {};
   WithTokenKey(known, [&](Session&, const hsm::TokenKey& key) { described = Describe(key); });
-  InsertTokenKey(described.Row(known.id, pstrdup(known.label.c_str())));
+  NewRow row = described.Row(known.id, pnstrdup(label.data(), label.size()));
+  row.bound_label = pstrdup(known.bound_label.c_str());
+  InsertTokenKey(row);
+}
+
+// SQL knows the keys of this database by their labels. name: what the caller called it by.
+void RequireLabel(const KnownKey& known, std::string_view name) {
+  if (known.label.empty())
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the key has no label"),
+                    errhint("Give it one: SELECT tp_rename_key(%s, 'new label');",
+                            quote_literal_cstr(ShownFromUtf8(name)))));
 }
 
 // The key to be changed, with its label locked.
@@ -138,9 +147,11 @@ TP_SQL_FUNCTION(tp_rename_key) {
   const KnownKey& known = FindTokenKey(label.view(), Operation::kManage);
   const KeyId id = known.id;
   const char* const old_label = pstrdup(known.label.c_str());
-  Adopt(known);
+  if (known.has_row)
+    RenameTokenKey(id, new_label.view());
+  else
+    Adopt(known, new_label.view());
   RenameInToken(id, old_label, new_label.view());
-  RenameTokenKey(id, new_label.view());
   AuditKey("rename_key", pnstrdup(new_label.data, new_label.size), 0);
   PG_RETURN_VOID();
 }
@@ -185,7 +196,8 @@ TP_SQL_FUNCTION(tp_token_key_id) {
   const KnownKey* known = &FindTokenKey(label.view(), Operation::kManage);
   if (!known->has_row) {
     known = &KeyToChange(fcinfo, "tp_token_key_id()", label);
-    Adopt(*known);
+    RequireLabel(*known, label.view());
+    if (!known->has_row) Adopt(*known, known->label);
   }
   return CopyBytes(known->id.view());
 }

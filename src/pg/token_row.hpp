@@ -13,7 +13,9 @@ struct Described {
   const char* curve;
   const char* usage;
   const char* mode;
-  NewRow Row(const KeyId& id, const char* label) const { return {id, label, type, bits, curve, usage, mode}; }
+  NewRow Row(const KeyId& id, const char* label) const {
+    return {id, label, label, type, bits, curve, usage, mode};
+  }
 };
 
 inline const char* UsageOf(const hsm::TokenKey& key) {

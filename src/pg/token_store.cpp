@@ -31,7 +31,7 @@ void BeginTokenChange(FunctionCallInfo fcinfo, const char* function) {
 }
 
 void InsertTokenKey(const NewRow& row) {
-  Oid types[] = {BYTEAOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+  Oid types[] = {BYTEAOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
   Datum values[] = {BytesValue(row.id.view()),
                     TextValue(row.label),
                     TextValue(row.type),
@@ -39,13 +39,14 @@ void InsertTokenKey(const NewRow& row) {
                     TextValue(row.curve != nullptr ? row.curve : ""),
                     TextValue(row.usage),
                     TextValue(row.mode != nullptr ? row.mode : ""),
+                    TextValue(row.bound_label),
                     RoleName(),
                     TokenSerial()};
   Execute(
       psprintf("INSERT INTO %s (id, label, type, bits, curve, usage, mode, bound_label, owner, token_serial)"
-               " VALUES ($1, $2, $3, $4, nullif($5, ''), $6, nullif($7, ''), $2, $8, $9)",
+               " VALUES ($1, $2, $3, $4, nullif($5, ''), $6, nullif($7, ''), $8, $9, $10)",
                QualifiedName(KnownTokenTables().key)),
-      9, types, values);
+      10, types, values);
 }
 
 void RenameTokenKey(const KeyId& id, std::string_view label) {

@@ -15,7 +15,8 @@ void BeginTokenChange(FunctionCallInfo fcinfo, const char* function);
 // What the token said of a key, as plain data for its row.
 struct NewRow {
   KeyId id;
-  const char* label;  // UTF-8, as all
+  const char* label;        // UTF-8, as all
+  const char* bound_label;  // the first that it had; "": it had none
   const char* type;
   unsigned bits;
   const char* curve;  // nullptr: none

@@ -80,7 +80,7 @@ void UndoInToken(Session& session, const Change& change) {
       (void)hsm::DestroyKey(session, change.id.view());
       break;
     case Change::Kind::kRenamed:
-      hsm::RenameKey(session, hsm::FindKey(session, {change.before, change.id.view()}), change.before);
+      hsm::RestoreLabel(session, hsm::FindKey(session, {change.before, change.id.view()}), change.before);
       break;
     case Change::Kind::kDated:
       hsm::SetKeyAttribute(session, hsm::FindKey(session, {"", change.id.view()}), change.attribute,

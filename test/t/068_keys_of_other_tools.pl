@@ -1,0 +1,53 @@
+# Keys as other tools make them and trustpoint would not: without a label, or with that of another key.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TrustpointCluster;
+
+my $node = new_cluster('others');
+set_up($node);
+my $session = session($node);
+ask($session, 'CREATE ROLE app');
+sub try { return ask($session, @_); }
+
+sub make_pair { pkcs11_tool($node, '--keypairgen', '--key-type', @_, '--usage-sign'); }
+
+# What pkcs11-tool says of the labels of the key's halves.
+sub labels {
+    my ($id) = @_;
+    my @halves = grep { /ID: +$id$/m } split /(?=^\w+ Key Object)/m, pkcs11_tool($node, '--list-objects');
+    return join ',', map { /label: *(.*)/ ? $1 : '' } @halves;
+}
+
+# ---- a key without a label
+
+make_pair('EC:prime256v1', '--id', 'aa02');
+my $unnamed = 'pkcs11:id=%aa%02';
+like(try("SELECT tp_sign('$unnamed', 'x')"), qr/^\\x30/, 'a key without a label signs');
+like(try("SELECT tp_grant_key('$unnamed', 'app', '{sign}')"), qr/^22023: the key has no label/, 'it cannot be granted, and why');
+is(try("BEGIN; SELECT tp_rename_key('$unnamed', 'named'); ROLLBACK"), '', 'a label that a transaction gave it');
+is(labels('aa02'), ',', 'goes with its rollback');
+is(try("SELECT tp_rename_key('$unnamed', 'named')"), '', 'it can be given one');
+is(labels('aa02'), 'named,named', 'in the token');
+is(try(q{SELECT tp_verify('named', 'x', tp_sign('named', 'x'))}), 't', 'and signs by it');
+is(try(q{SELECT tp_grant_key('named', 'app', '{sign}')}), '', 'and is granted');
+
+# What an AES key encrypted before it had a label is bound to none.
+pkcs11_tool($node, '--keygen', '--key-type', 'AES:32', '--id', 'aa03', '--usage-decrypt', '--sensitive', '--allowed-mechanisms', 'AES-GCM');
+my $value = try(q{SELECT tp_aes_encrypt('pkcs11:id=%aa%03', 'before')});
+is(try(q{SELECT tp_rename_key('pkcs11:id=%aa%03', 'named aes')}), '', 'an AES key is given a label');
+is(try("SELECT convert_from(tp_aes_decrypt('named aes', '$value'), 'UTF8')"), 'before', 'what it encrypted before it had one opens');
+
+# ---- two keys of one label
+
+make_pair('EC:prime256v1', '--id', $_, '--label', 'twin') for 'aa05', 'aa06';
+is(try(q{BEGIN; SELECT tp_rename_key('pkcs11:id=%aa%05', 'other'); ROLLBACK}), '', 'one of two keys of a label is renamed');
+is(labels('aa05'), 'twin,twin', 'and has it back after a rollback');
+
+$session->quit;
+$node->stop;
+done_testing();
