@@ -60,8 +60,22 @@ std::size_t SignRsa(Session& session, const TokenKey& key, pkcs11::NamedMechanis
   return size;
 }
 
+// A block of PSS holds the digest, a salt of its size and two bytes more; tokens only call that a general
+// error. It is of one bit less than the modulus.
+void CheckRoomForPss(const TokenKey& key, const crypto::Digest& digest) {
+  const std::size_t room = (key.bits + 6) / 8, needed = 2U * digest.size + 2U;
+  if (key.bits != 0 && room < needed)
+    throw Error(ErrorCode::kInvalidArgument,
+                "the key \"" + key.label + "\" of " + std::to_string(key.bits) + " bits is too short for " +
+                    crypto::SignatureAlgorithmName({Scheme::kRsaPss, digest.hash}),
+                "The signature takes " + std::to_string(needed) + " bytes, and the key has room for " +
+                    std::to_string(room) + ".",
+                "Use a shorter hash, or a longer key.");
+}
+
 std::size_t SignPss(Session& session, const TokenKey& key, const crypto::Digest& digest,
                     base::MutableBytes out) {
+  CheckRoomForPss(key, digest);
   CK_RSA_PKCS_PSS_PARAMS parameters = {MechanismOf(digest.hash), MaskOf(digest.hash), digest.size};
   const std::string name = "CKM_RSA_PKCS_PSS with " + UpperName(digest.hash);
   return SignRsa(session, key, {{CKM_RSA_PKCS_PSS, &parameters, sizeof parameters}, name}, digest.view(),

@@ -1,4 +1,4 @@
-# Keys as other tools make them and trustpoint would not: without a label, or with that of another key.
+# Keys as other tools make them and trustpoint would not: without a label, or with that of another key; too short.
 use strict;
 use warnings;
 use FindBin;
@@ -47,6 +47,13 @@ is(try("SELECT convert_from(tp_aes_decrypt('named aes', '$value'), 'UTF8')"), 'b
 make_pair('EC:prime256v1', '--id', $_, '--label', 'twin') for 'aa05', 'aa06';
 is(try(q{BEGIN; SELECT tp_rename_key('pkcs11:id=%aa%05', 'other'); ROLLBACK}), '', 'one of two keys of a label is renamed');
 is(labels('aa05'), 'twin,twin', 'and has it back after a rollback');
+
+# ---- a short key
+
+make_pair('rsa:1024', '--id', 'aa08', '--label', 'short');
+like(try("SELECT tp_sign('short', 'x', 'rsa-pss-sha512')"), qr/^22023: the key "short" of 1024 bits is too short for rsa-pss-sha512/,
+    'an RSA key too short for a hash is told so');
+is(try("SELECT tp_verify('short', 'x', tp_sign('short', 'x', '$_'), '$_')"), 't', "and signs with what fits: $_") for 'rsa-pss-sha384', 'rsa-pkcs1-sha512';
 
 $session->quit;
 $node->stop;
