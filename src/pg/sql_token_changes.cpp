@@ -21,10 +21,11 @@ namespace {
 
 using pkcs11::Session;
 
-// What has no CKA_ID of its own could be mistaken for another key.
+// What has no CKA_ID of its own could be mistaken for another key; a longer one has no place in a row.
 void RequireId(const KnownKey& known) {
   if (known.id.size == 0)
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("the key has no CKA_ID"),
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("the key has no CKA_ID, or one of more than %zu bytes", sizeof known.id.bytes),
                     errhint("Give it one of its own with the tools of the token.")));
 }
 

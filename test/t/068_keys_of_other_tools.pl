@@ -1,4 +1,4 @@
-# Keys as other tools make them and trustpoint would not: without a label, or with that of another key; too short.
+# Keys as other tools make them and trustpoint would not: without a label, with that of another key, with a long CKA_ID, too short.
 use strict;
 use warnings;
 use FindBin;
@@ -54,6 +54,13 @@ make_pair('rsa:1024', '--id', 'aa08', '--label', 'short');
 like(try("SELECT tp_sign('short', 'x', 'rsa-pss-sha512')"), qr/^22023: the key "short" of 1024 bits is too short for rsa-pss-sha512/,
     'an RSA key too short for a hash is told so');
 is(try("SELECT tp_verify('short', 'x', tp_sign('short', 'x', '$_'), '$_')"), 't', "and signs with what fits: $_") for 'rsa-pss-sha384', 'rsa-pkcs1-sha512';
+
+# ---- a long CKA_ID
+
+make_pair('EC:prime256v1', '--id', 'ab' x 100, '--label', 'long id');
+like(try(q{SELECT tp_sign('long id', 'x')}), qr/^\\x30/, 'a key with a long CKA_ID signs');
+like(try("SELECT $_"), qr/^55000: the key has no CKA_ID, or one of more than 64 bytes/, "and is not changed: $_")
+  for q{tp_rename_key('long id', 'x')}, q{tp_destroy_key('long id')}, q{tp_grant_key('long id', 'app', '{sign}')};
 
 $session->quit;
 $node->stop;
