@@ -24,6 +24,8 @@ SELECT refusal($$SELECT tp_csr('cert ec', '')$$);
 SELECT refusal($$SELECT tp_csr('cert ec', 'no subject')$$);
 SELECT refusal($$SELECT tp_csr('cert ec', 'CN=')$$);
 SELECT refusal($$SELECT tp_csr('cert ec', 'NOSUCH=x')$$);
+SELECT refusal($$SELECT tp_csr('cert ec', 'CN=a;O=b')$$);
+SELECT refusal($$SELECT tp_csr('cert ec', 'CN=#0401')$$);
 SELECT refusal($$SELECT tp_csr('cert ec', 'CN=' || repeat('x', 100000))$$) ~ '^22023:';
 SELECT refusal($$SELECT tp_csr('cert ec', 'CN=x', '{example.org}')$$);
 SELECT refusal($$SELECT tp_csr('cert ec', 'CN=x', '{DNS:}')$$);

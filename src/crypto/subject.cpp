@@ -2,6 +2,7 @@
 #include <openssl/objects.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.hpp"
@@ -20,7 +21,8 @@ constexpr std::size_t kMaxValue = 512;
 [[noreturn]] void ThrowBadSubject(const std::string& why) {
   throw Error(
       ErrorCode::kInvalidArgument, "not a subject: " + why, {},
-      "Write it like CN=device 1,O=Acme,C=DE; a backslash before a comma makes it part of the value.");
+      "Write it like CN=device 1,O=Acme,C=DE; a backslash before one of , + ; < > \" \\ # makes it part of "
+      "the value.");
 }
 
 int HexDigit(char c) {
@@ -69,6 +71,7 @@ class Parser {
     if (type.size() > kMaxType) ThrowBadSubject("a type is too long");
     rest_.remove_prefix(equals + 1);
     SkipBlanks();
+    if (rest_.starts_with('#')) ThrowBadSubject("values in hex are not known");
     return type;
   }
 
@@ -77,7 +80,7 @@ class Parser {
     std::size_t kept = 0;  // without blanks at the end that nobody escaped
     while (!rest_.empty() && rest_[0] != ',' && rest_[0] != '+') {
       const bool escaped = Skip('\\');
-      value += escaped ? Escaped() : Next();
+      value += escaped ? Escaped() : Plain();
       if (escaped || value.back() != ' ') kept = value.size();
     }
     value.resize(kept);
@@ -90,6 +93,13 @@ class Parser {
   char Next() {
     const char c = rest_[0];
     rest_.remove_prefix(1);
+    return c;
+  }
+
+  char Plain() {
+    const char c = Next();
+    if (std::string_view(";<>\"").find(c) != std::string_view::npos)
+      ThrowBadSubject(std::string("a value holds ") + c + " without a backslash before it");
     return c;
   }
 
@@ -107,8 +117,32 @@ class Parser {
   std::string_view rest_;
 };
 
+struct Keyword {
+  std::string_view name;
+  int nid;
+};
+
+// Those of RFC 4514. It compares them without case, which OpenSSL does not, and OpenSSL knows no STREET.
+constexpr Keyword kKeywords[] = {{"CN", NID_commonName},
+                                 {"L", NID_localityName},
+                                 {"ST", NID_stateOrProvinceName},
+                                 {"O", NID_organizationName},
+                                 {"OU", NID_organizationalUnitName},
+                                 {"C", NID_countryName},
+                                 {"STREET", NID_streetAddress},
+                                 {"DC", NID_domainComponent},
+                                 {"UID", NID_userId}};
+
+char Upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
+
+ASN1_OBJECT* TypeOf(const std::string& name) {
+  for (const Keyword& keyword : kKeywords)
+    if (std::ranges::equal(name, keyword.name, {}, Upper)) return OBJ_nid2obj(keyword.nid);
+  return OBJ_txt2obj(name.c_str(), 0);
+}
+
 void AddPart(X509_NAME* name, const Part& part) {
-  const Owned<ASN1_OBJECT, ASN1_OBJECT_free> type(OBJ_txt2obj(part.type.c_str(), 0));
+  const Owned<ASN1_OBJECT, ASN1_OBJECT_free> type(TypeOf(part.type));
   const int nid = type == nullptr ? NID_undef : OBJ_obj2nid(type.get());
   const bool dotted = !part.type.empty() && part.type[0] >= '0' && part.type[0] <= '9';
   if (type == nullptr || (nid == NID_undef && !dotted)) ThrowBadSubject("a type of a part is not known");

@@ -148,11 +148,20 @@ TEST(Certificate, SubjectsKeepWhatTheyEscape) {
   EXPECT_EQ(subject("CN=\\C3\\A4,O=\xC3\xB6"), "CN=\xC3\xA4,O=\xC3\xB6");
   EXPECT_EQ(subject("UID=7,DC=example,DC=org"), "UID=7,DC=example,DC=org");
   EXPECT_EQ(subject("1.2.3.4=x,CN=y"), "1.2.3.4=#0C0178,CN=y");
+  EXPECT_EQ(subject("CN=\\;\\<\\>\\\",O=\\#0401,OU=a#b"), "CN=\\;\\<\\>\\\",O=\\#0401,OU=a#b");
+}
+
+TEST(Certificate, TheTypesOfASubjectAreThoseOfRfc4514) {
+  EXPECT_EQ(SubjectDer("cn=a,l=b,St=c,o=d,ou=e,c=DE,Street=f,dc=g,uid=h"),
+            SubjectDer("2.5.4.3=a,2.5.4.7=b,2.5.4.8=c,2.5.4.10=d,2.5.4.11=e,2.5.4.6=DE,2.5.4.9=f,"
+                       "0.9.2342.19200300.100.1.25=g,0.9.2342.19200300.100.1.1=h"));
+  EXPECT_EQ(SubjectDer("STREET=s"), SubjectDer("streetAddress=s"));
 }
 
 TEST(Certificate, RefusesSubjectsThatAreNone) {
-  for (const char* text : {"", "device", "=x", "CN=", "CN=x,", "CN=x\\", "NoSuchType=x", "CN=a+O=b",
-                           "C=Germany", "CN=\xFF", ",CN=x"})
+  for (const char* text :
+       {"", "device", "=x", "CN=", "CN=x,", "CN=x\\", "NoSuchType=x", "CN=a+O=b", "C=Germany", "CN=\xFF",
+        ",CN=x", "CN=a;O=b", "CN=<x", "CN=x>", "CN=\"x\"", "CN=#0401", "CN= #0401"})
     EXPECT_EQ(CodeOf([&] {
                 Request(test::EcKey(Curve::kP256), {Scheme::kEcdsa, Hash::kSha256}, {text, {}});
               }),
