@@ -8,7 +8,6 @@
 #include "pg/backend.hpp"
 #include "pg/catalog.hpp"
 #include "pg/postgres.hpp"
-#include "pg/redaction.hpp"
 #include "pg/settings.hpp"
 #include "pg/statistics.hpp"
 
@@ -45,7 +44,6 @@ inline bool IsReady(const keyring::CachedDek* dek, Capability capability) {
 // Takes in what other backends have changed: to be called once in every function that uses keys, after its
 // arguments are detoasted and before anything below. May ereport, as everything here.
 inline void RefreshKeys(FunctionCallInfo fcinfo) {
-  NoteCall();
   AcceptInvalidationMessages();
   FindTables(fcinfo);
   if (internal::seen_changes != TableChanges()) [[unlikely]]

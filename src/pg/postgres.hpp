@@ -27,12 +27,22 @@ void CountFailure(int sqlstate) noexcept;
 }
 #define errcode(sqlstate) (::trustpoint::pg::CountFailure(sqlstate), (errcode)(sqlstate))
 
+// For trustpoint.redact_log: the running statement has called a function of ours, whatever its text says.
+namespace trustpoint::pg {
+void NoteCall() noexcept;
+}
+
 // Declares and opens the definition of a function that SQL calls.
-#define TP_SQL_FUNCTION(name) \
-  extern "C" {                \
-  PG_FUNCTION_INFO_V1(name);  \
-  }                           \
-  extern "C" PGDLLEXPORT Datum name(PG_FUNCTION_ARGS)
+#define TP_SQL_FUNCTION(name)                           \
+  static Datum name##Body(PG_FUNCTION_ARGS);            \
+  extern "C" {                                          \
+  PG_FUNCTION_INFO_V1(name);                            \
+  }                                                     \
+  extern "C" PGDLLEXPORT Datum name(PG_FUNCTION_ARGS) { \
+    ::trustpoint::pg::NoteCall();                       \
+    return name##Body(fcinfo);                          \
+  }                                                     \
+  static Datum name##Body(PG_FUNCTION_ARGS)
 
 #if PG_VERSION_NUM < 150000
 // The tuplestore of a set-returning function, as InitMaterializedSRF gives it from 15 on.

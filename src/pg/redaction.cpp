@@ -12,10 +12,9 @@ extern "C" {
 
 namespace trustpoint::pg {
 
-bool internal::called = false;
-
 namespace {
 
+bool called = false;
 TimestampTz statement_with_calls = 0;  // when it began
 
 emit_log_hook_type next_hook;
@@ -140,9 +139,11 @@ extern "C" void TrustpointLogs(ErrorData* error) {
 
 }  // namespace
 
+void NoteCall() noexcept { called = true; }  // on the path of every value
+
 void SettleCalls() {
-  if (internal::called) statement_with_calls = GetCurrentStatementStartTimestamp();
-  internal::called = false;
+  if (called) statement_with_calls = GetCurrentStatementStartTimestamp();
+  called = false;
 }
 
 void WatchLog() {

@@ -5,13 +5,6 @@ namespace trustpoint::pg {
 
 void WatchLog();  // from _PG_init
 
-namespace internal {
-extern bool called;
-}
-
-// The running statement has called a function of ours, whatever its text says. On the path of every value.
-inline void NoteCall() { internal::called = true; }
-
 // At the end of a transaction, which is not yet the end of the statement: its duration is logged later.
 void SettleCalls();
 

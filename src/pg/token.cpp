@@ -4,7 +4,6 @@
 
 #include "pg/gate.hpp"
 #include "pg/postgres.hpp"
-#include "pg/redaction.hpp"
 #include "pg/settings.hpp"
 #include "pg/wait.hpp"
 
@@ -51,7 +50,6 @@ void TellOfMendedFiles(int count) {
 bool internal::TryUntilDone(pkcs11::Level level, Gate gate, Call call, void* body, Failure* failure) {
   Backend& backend = ThisBackend();
   pkcs11::Connection& connection = backend.connection;
-  NoteCall();
   (void)WaitEvent(Wait::kToken);  // named here, where an ereport does no harm
   Run([&] {
     connection.Configure(backend.elsewhere ? *backend.elsewhere : CurrentConfig());

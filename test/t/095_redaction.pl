@@ -70,6 +70,8 @@ my @statements = (
     [ calls => qq{COPY secret (value) FROM STDIN;\nopaque15\n\\.\n} ],    # the domain tp_encrypted refuses it
     [ calls => q{SET statement_timeout = 50; SELECT tp_encrypt('opaque16'), pg_sleep(60); RESET statement_timeout} ],
     [ calls => q{CREATE TABLE made AS SELECT tp_encrypt('opaque17') AS v; DROP TABLE made} ],
+    [ calls => qq{COPY django (value) FROM STDIN;\nopaque35\n\\.\n} ],    # a CHECK that needs no key refuses it
+    [ calls => qq{COPY parts (value) FROM STDIN;\nopaque36\n\\.\n} ],    # another CHECK does, after one has called us
     [ calls => q{SELECT tp_decrypt(tp_encrypt('opaque18'), 'another context')} ],
     [ calls => q{SELECT tp_is_encrypted(tp_encrypt('opaque19'::bytea))} ],
     [ calls => qq{SET $parallel = on; SELECT tp_decrypt(value)::int, 'opaque20' FROM secret; RESET $parallel} ],
@@ -92,6 +94,8 @@ sub run_all {
         $node->safe_psql('postgres', q{
             CREATE TABLE secret (id serial PRIMARY KEY, note text CHECK (length(note) < 3), value tp_encrypted);
             INSERT INTO secret (value) VALUES (tp_encrypt('a'));
+            CREATE TABLE django (value bytea CHECK (tp_is_encrypted(value)));
+            CREATE TABLE parts (value text CONSTRAINT a CHECK (tp_context(value) > ''), CONSTRAINT b CHECK (value = ''));
             CREATE FUNCTION save(note text, value text) RETURNS void LANGUAGE plpgsql AS
                 $$ BEGIN INSERT INTO secret (note, value) VALUES (note, tp_encrypt(value)); END $$});
     }
