@@ -47,7 +47,6 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
   DropTurn();
   SettleSharedDeks();
   AddStatistics();
-  SettleCalls();
   if (Backend* backend = ExistingBackend()) {
     backend->WipeContexts();
     backend->rewrapped.Clear();

@@ -1,21 +1,26 @@
 #include "pg/redaction.hpp"
 
 #include <cstring>
+#include <functional>
+#include <string_view>
 
 #include "pg/postgres.hpp"
 #include "pg/settings.hpp"
 
 extern "C" {
 #include "access/xact.h"
+#include "parser/scansup.h"
 #include "tcop/tcopprot.h"
 }
 
 namespace trustpoint::pg {
-
 namespace {
 
-bool called = false;
-TimestampTz statement_with_calls = 0;  // when it began
+// The last statement that has called: when it began, and its text, which Execute shares with its Bind.
+struct {
+  TimestampTz start = -1;
+  std::size_t text = 0;
+} caller;
 
 emit_log_hook_type next_hook;
 ErrorData* redacted;  // the one that is being logged without its values
@@ -42,9 +47,27 @@ bool NamesOurs(const char* text) {
   return false;
 }
 
+std::size_t HashOfStatement() {
+  return debug_query_string == nullptr ? 0 : std::hash<std::string_view>{}(debug_query_string);
+}
+
+// Whether the message is of a deferred check or trigger perhaps, in COMMIT or SET CONSTRAINTS or their kin:
+// it tells of rows that any statement of the transaction has written.
+bool MayBeDeferred(const ErrorData& error) {
+  if (error.elevel < ERROR && error.context == nullptr) return false;  // COMMIT itself
+  for (const char* at = debug_query_string; at != nullptr; at = std::strchr(at, ';')) {
+    while (*at == ';' || scanner_isspace(*at)) ++at;
+    if (*at == '/' || *at == '-') return true;  // a comment may stand before it
+    for (const std::string_view command : {"commit", "end", "prepare", "set"})
+      if (pg_strncasecmp(at, command.data(), command.size()) == 0) return true;
+  }
+  return debug_query_string == nullptr;  // Sync
+}
+
 bool BelongsToCall(const ErrorData& error) {
-  SettleCalls();
-  if (statement_with_calls != 0 && statement_with_calls == GetCurrentStatementStartTimestamp()) return true;
+  if (caller.start == GetCurrentStatementStartTimestamp()) return true;
+  if (caller.text != 0 && caller.text == HashOfStatement()) return true;
+  if (caller.start >= GetCurrentTransactionStartTimestamp() && MayBeDeferred(error)) return true;
   for (const char* text :
        {debug_query_string, static_cast<const char*>(error.message), static_cast<const char*>(error.detail),
         static_cast<const char*>(error.detail_log), static_cast<const char*>(error.context),
@@ -139,11 +162,11 @@ extern "C" void TrustpointLogs(ErrorData* error) {
 
 }  // namespace
 
-void NoteCall() noexcept { called = true; }  // on the path of every value
-
-void SettleCalls() {
-  if (called) statement_with_calls = GetCurrentStatementStartTimestamp();
-  called = false;
+// On the path of every value.
+void NoteCall() noexcept {
+  const TimestampTz start = GetCurrentStatementStartTimestamp();
+  if (start != caller.start) [[unlikely]]
+    caller = {start, HashOfStatement()};
 }
 
 void WatchLog() {

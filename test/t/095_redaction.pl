@@ -72,6 +72,7 @@ my @statements = (
     [ calls => q{CREATE TABLE made AS SELECT tp_encrypt('opaque17') AS v; DROP TABLE made} ],
     [ calls => qq{COPY django (value) FROM STDIN;\nopaque35\n\\.\n} ],    # a CHECK that needs no key refuses it
     [ calls => qq{COPY parts (value) FROM STDIN;\nopaque36\n\\.\n} ],    # another CHECK does, after one has called us
+    [ calls => q{BEGIN; INSERT INTO late SELECT 'opaque37', tp_encrypt('a') FROM generate_series(1, 2); COMMIT} ],
     [ calls => q{SELECT tp_decrypt(tp_encrypt('opaque18'), 'another context')} ],
     [ calls => q{SELECT tp_is_encrypted(tp_encrypt('opaque19'::bytea))} ],
     [ calls => qq{SET $parallel = on; SELECT tp_decrypt(value)::int, 'opaque20' FROM secret; RESET $parallel} ],
@@ -96,6 +97,7 @@ sub run_all {
             INSERT INTO secret (value) VALUES (tp_encrypt('a'));
             CREATE TABLE django (value bytea CHECK (tp_is_encrypted(value)));
             CREATE TABLE parts (value text CONSTRAINT a CHECK (tp_context(value) > ''), CONSTRAINT b CHECK (value = ''));
+            CREATE TABLE late (note text UNIQUE DEFERRABLE INITIALLY DEFERRED, value tp_encrypted);
             CREATE FUNCTION save(note text, value text) RETURNS void LANGUAGE plpgsql AS
                 $$ BEGIN INSERT INTO secret (note, value) VALUES (note, tp_encrypt(value)); END $$});
     }
