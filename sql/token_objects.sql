@@ -56,7 +56,7 @@ SELECT tp_rename_key(:'uri', 'obj by id');
 SELECT label FROM tp_hsm_keys() WHERE id = :'ec_id';
 SELECT tp_verify(:'uri', 'x', :'signature');
 SELECT tp_rename_key(:'uri', 'obj ec');
-SELECT uri, refusal(format('SELECT tp_sign(%L, ''x'')', uri)) FROM unnest('{pkcs11:,pkcs11:id=,pkcs11:id=%0,pkcs11:id=%zz,pkcs11:token=x,pkcs11:object=a;object=b,
+SELECT uri, refusal(format('SELECT tp_sign(%L, ''x'')', uri)) FROM unnest('{pkcs11:,pkcs11:id=,pkcs11:id=%0,pkcs11:id=%zz,pkcs11:token=x,pkcs11:object=obj%20ec?pin-value=1234,pkcs11:object=a;object=b,
     pkcs11:id=%00%01,pkcs11:object=obj%20ec%00x,pkcs11:object=no%20such%20key,pkcs11:object=trustpoint-pg-kek}'::text[]) AS uri;
 SELECT refusal(format('SELECT tp_sign(%L, ''x'')', :'uri' || ';object=obj%20rsa')) ~ '^42704:';
 SELECT DISTINCT refusal(format('SELECT tp_destroy_key(%L)', 'pkcs11:id=' || regexp_replace(encode(id, 'hex'), '(..)', '%\1', 'g'))) ~ '^42501:' FROM tp_kek;

@@ -23,6 +23,7 @@ constexpr std::string_view kScheme = "pkcs11:";
 KeyUri ParseKeyUri(std::string_view text) {
   KeyUri uri;
   text.remove_prefix(kScheme.size());
+  if (text.find('?') != text.npos) ThrowBad();  // a query may hold a PIN, and a label is told in messages
   while (!text.empty()) {
     const std::string_view part = text.substr(0, text.find(';'));
     text.remove_prefix(std::min(text.size(), part.size() + 1));
