@@ -1,5 +1,6 @@
 #include "pg/redaction.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <string_view>
@@ -9,8 +10,10 @@
 
 extern "C" {
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
 #include "parser/scansup.h"
 #include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
 }
 
 namespace trustpoint::pg {
@@ -64,10 +67,21 @@ bool MayBeDeferred(const ErrorData& error) {
   return debug_query_string == nullptr;  // Sync
 }
 
+// Whether the detail is of statements of others, of which a crash or a deadlock shows no more than the
+// beginning, and is so long that one of them may name us where it is cut off.
+bool IsCutOff(const ErrorData& error) {
+  if (IsUnderPostmaster && error.sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED) return false;
+  constexpr int kShownOfCrash = 1024;  // by the postmaster, whatever is kept
+  const char* detail = error.detail_log != nullptr ? error.detail_log : error.detail;
+  const int shown = std::min(kShownOfCrash, pgstat_track_activity_query_size) - MAX_MULTIBYTE_CHAR_LEN;
+  return detail != nullptr && std::strlen(detail) >= static_cast<std::size_t>(shown);
+}
+
 bool BelongsToCall(const ErrorData& error) {
   if (caller.start == GetCurrentStatementStartTimestamp()) return true;
   if (caller.text != 0 && caller.text == HashOfStatement()) return true;
   if (caller.start >= GetCurrentTransactionStartTimestamp() && MayBeDeferred(error)) return true;
+  if (IsCutOff(error)) return true;
   for (const char* text :
        {debug_query_string, static_cast<const char*>(error.message), static_cast<const char*>(error.detail),
         static_cast<const char*>(error.detail_log), static_cast<const char*>(error.context),

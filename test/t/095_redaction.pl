@@ -118,23 +118,29 @@ sub run_all {
             $errors .= join '', map { "$_\n" } grep { /ERROR|DETAIL|HINT|CONTEXT/ } split /\n/, $told;
         }
     }
-    # Whoever detects a deadlock logs the statement of the other.
-    my @rivals = map { session($node) } 1, 2;
-    $node->safe_psql('postgres', q{DELETE FROM secret WHERE id <> 1; INSERT INTO secret (id) VALUES (-1), (-2)});
-    ask($rivals[$_], 'BEGIN; UPDATE secret SET note = NULL WHERE id = ' . ($_ - 2)) for 0, 1;
-    $rivals[$_]->query_until(qr/started/, "\\echo started\nUPDATE secret SET value = tp_encrypt('opaque33') WHERE id = " . (-1 - $_) . ";\n")
-      for 0, 1;
-    $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE state LIKE '%(aborted)'})
-      or die 'no deadlock';
-    $_->quit for @rivals;
+    # Whoever detects a deadlock logs the statement of the other, or its beginning, which need not name us.
+    my $long = 'x' x 1100;
+    for my $value (q{tp_encrypt('opaque33')}, qq{CASE 'opaque38$long' WHEN '' THEN NULL ELSE tp_encrypt('a') END}) {
+        my @rivals = map { session($node) } 1, 2;
+        $node->safe_psql('postgres', q{DELETE FROM secret WHERE id <> 1; INSERT INTO secret (id) VALUES (-1), (-2)});
+        ask($rivals[0], "SET deadlock_timeout = '1h'");
+        ask($rivals[$_], 'BEGIN; UPDATE secret SET note = NULL WHERE id = ' . ($_ - 2)) for 0, 1;
+        $rivals[$_]->query_until(qr/started/, "\\echo started\nUPDATE secret SET value = " . ($_ ? 'NULL' : $value) . " WHERE id = " . (-1 - $_) . ";\n")
+          for 0, 1;
+        $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE state LIKE '%(aborted)'})
+          or die 'no deadlock';
+        $_->quit for @rivals;
+    }
     # The postmaster logs the statement of a backend that crashed.
-    my $victim = session($node);
-    my $pid = ask($victim, 'SELECT pg_backend_pid()');
-    $victim->query_until(qr/started/, "\\echo started\nSELECT tp_encrypt('opaque34'), pg_sleep(600);\n");
-    $node->poll_query_until('postgres', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = $pid") or die;
-    kill 'KILL', $pid;
-    eval { $victim->quit };
-    $node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+    for my $value (q{tp_encrypt('opaque34')}, "'opaque39$long', tp_encrypt('a')") {
+        my $victim = session($node);
+        my $pid = ask($victim, 'SELECT pg_backend_pid()');
+        $victim->query_until(qr/started/, "\\echo started\nSELECT $value, pg_sleep(600);\n");
+        $node->poll_query_until('postgres', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = $pid") or die;
+        kill 'KILL', $pid;
+        eval { $victim->quit };
+        $node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+    }
     $node->stop;
     my %log = map { $_ => slurp_file($node->data_dir . "/log/$setting." . ($_ eq 'log' ? 'log' : $_)) } @destinations;
     $log{start} = slurp_file($node->logfile);
@@ -151,7 +157,7 @@ sub opaque {
     return join ' ', sort keys %found;
 }
 my @calls = sort map { $_->[1] =~ /opaque(\d\d)/ } grep { $_->[0] eq 'calls' } @statements;
-push @calls, 31 .. 34;
+push @calls, 31 .. 34, 38, 39;
 my @plain = sort map { $_->[1] =~ /opaque(\d\d)/ } grep { $_->[0] eq 'plain' } @statements;
 
 my %told;
