@@ -90,7 +90,7 @@ bool BelongsToCall(const ErrorData& error) {
   return false;
 }
 
-// Messages of ours hold no values, and say so by their domain.
+// Messages of ours hold no values, and say so by their domain. But see WithoutName.
 bool IsOurs(const ErrorData& error) {
   return error.domain != nullptr && std::strcmp(error.domain, TEXTDOMAIN) == 0;
 }
@@ -127,6 +127,18 @@ const char* WithoutValues(const ErrorData& error, char* buffer, size_t size) {
   return buffer;
 }
 
+// The name of a key or DEK that is not there may be data in the wrong place. It may have quotes itself.
+const char* WithoutName(const ErrorData& error, char* buffer, size_t size) {
+  if (error.sqlerrcode != ERRCODE_UNDEFINED_OBJECT) return error.message;
+  for (const char* before : {"key \"", "DEK named \""})
+    if (const char* name = std::strstr(error.message, before)) {
+      const int length = static_cast<int>(name + std::strlen(before) - error.message);
+      snprintf(buffer, size, "%.*s...%s", length, error.message, std::strrchr(name, '"'));
+      return buffer;
+    }
+  return error.message;
+}
+
 // Whether the message, other than detail and context, may show values: in all processes that run statements,
 // also between two statements, as a portal ends there. Other processes speak of themselves.
 bool MayHoldValues(const ErrorData& error) {
@@ -146,7 +158,9 @@ void LogWithoutValues(ErrorData* error) {
   error->context = nullptr;
   error->internalquery = nullptr;
   error->internalpos = error->cursorpos = 0;
-  if (!IsOurs(before)) {
+  if (IsOurs(before)) {
+    error->message = const_cast<char*>(WithoutName(before, buffer, sizeof buffer));
+  } else {
     if (MayHoldValues(before))
       error->message = const_cast<char*>(WithoutValues(before, buffer, sizeof buffer));
     if (before.detail != nullptr || before.detail_log != nullptr) error->detail = const_cast<char*>(kLeftOut);

@@ -62,6 +62,8 @@ my @statements = (
     [ calls => q{SELEC tp_encrypt('opaque08')} ],
     [ calls => q{SELECT tp_encrypt('a') 'opaque09'} ],    # the message quotes it
     [ calls => q{SELECT tp_encrypt('opaque10', key => 'none')} ],
+    [ calls => q{SELECT tp_sign('opaque44', 'nokey')} ],    # data in the place of a name
+    [ calls => q{SELECT tp_blind_index('x', '', 'opaque45"')} ],
     [ calls => q{DO $$ BEGIN PERFORM tp_encrypt('opaque11'); RAISE NOTICE 'opaque11'; END $$} ],
     [ calls => q{DO $$ BEGIN PERFORM tp_encrypt('a');
         RAISE EXCEPTION 'opaque12' USING DETAIL = 'opaque12', HINT = 'opaque12'; END $$} ],
@@ -179,6 +181,7 @@ for my $mode ('calls', 'all') {
     like($log, qr/ERROR:  23514: new row for relation "%s" violates check constraint "%s" \(left out/, "$mode: errors too");
     like($log, qr/ERROR:  22000: the value could not be authenticated\n.*DETAIL:  It was encrypted with another/,
         "$mode: ours as they are");
+    like($log, qr/ERROR:  42704: the token has no key "..."\n.*HINT:  tp_hsm_keys\(\) lists the keys/, "$mode: but for names");
     like($log, qr/LOG:  \w{5}: server process \(PID \d+\) was terminated by signal 9/, "$mode: how a backend crashed too");
     like($log, qr/trustpoint audit: \{"event": "open_dek"/, "$mode: and our audit");
 }
