@@ -9,6 +9,7 @@
 #include "pg/settings.hpp"
 
 extern "C" {
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
 #include "parser/scansup.h"
@@ -81,6 +82,8 @@ bool BelongsToCall(const ErrorData& error) {
   if (caller.start == GetCurrentStatementStartTimestamp()) return true;
   if (caller.text != 0 && caller.text == HashOfStatement()) return true;
   if (caller.start >= GetCurrentTransactionStartTimestamp() && MayBeDeferred(error)) return true;
+  // What a parallel worker says is logged by itself, which knows whether it has called, and by its leader.
+  if (IsInParallelMode() && !IsParallelWorker() && error.context != nullptr) return true;
   if (IsCutOff(error)) return true;
   for (const char* text :
        {debug_query_string, static_cast<const char*>(error.message), static_cast<const char*>(error.detail),

@@ -43,6 +43,14 @@ for my $end ('COMMIT', ' end', 'SET CONSTRAINTS ALL IMMEDIATE', '/* by an ORM */
 }
 like(logged("SET log_statement = 'all';\nBEGIN;\nSELECT hidden('a');\nCOMMIT;"), qr/statement: COMMIT/, 'COMMIT itself is logged');
 
+# A worker has called; its leader, which logs the error too, has not.
+my $parallel = $node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode';
+$node->safe_psql('postgres', q{CREATE TABLE stored AS SELECT tp_encrypt('opaque') AS value;
+    CREATE VIEW shown AS SELECT tp_decrypt(value) AS value FROM stored});
+my $told = logged("SET $parallel = on;\nSET parallel_leader_participation = off;\nSELECT value::int FROM shown;");
+is(scalar(() = $told =~ /ERROR:/g), 2, 'a worker and its leader log an error');
+unlike($told, qr/opaque/, 'neither shows the value');
+
 # A call while Bind plans belongs to the Execute too.
 my $script = token_folder($node) . '/script.sql';
 write_pin($script, "SET log_min_duration_statement = 0;\nSELECT hidden(:secret);\n");
