@@ -11,12 +11,12 @@
 #include "pg/statistics.hpp"
 #include "pg/text.hpp"
 #include "pg/token.hpp"
+#include "pg/transaction_lock.hpp"
 
 extern "C" {
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "tcop/utility.h"
-#include "utils/resowner.h"
 }
 
 namespace trustpoint::pg {
@@ -155,17 +155,8 @@ void OpenDek(CachedDek* entry) {
 void internal::LockForEncryption(const char* function) {
   PreventCommandDuringRecovery(function);
   const Oid table = KnownTables().dek;
-  // A savepoint that is rolled back takes no value out of a variable, or from the client, so the lock is the
-  // transaction's own.
-  const ResourceOwner owner = CurrentResourceOwner;
-  PG_TRY();
-  {
-    CurrentResourceOwner = TopTransactionResourceOwner;
-    LockRelationOid(table, kEncryptionLock);
-  }
-  PG_FINALLY();
-  { CurrentResourceOwner = owner; }
-  PG_END_TRY();
+  // A savepoint that is rolled back takes no value out of a variable, or from the client.
+  LockForTransaction(table, kEncryptionLock);
   locked_for_encryption = table;
 }
 

@@ -1,7 +1,8 @@
 // tp_disable_dek, tp_enable_dek, tp_destroy_dek: taking a DEK out of service, back, and away for good.
 //
 // A transaction that encrypted before the DEK was retired may commit its values much later. So what takes a
-// DEK away waits for all of them, and destruction, which cannot be undone, does not go on after such a wait.
+// DEK away waits for all of them, and destruction, which cannot be undone, does not go on after such a wait:
+// in the whole transaction, but for DEKs that were disabled before it, as nobody has encrypted under those.
 #include "pg/audit.hpp"
 #include "pg/catalog.hpp"
 #include "pg/keys.hpp"
@@ -30,7 +31,7 @@ using keyring::DekState;
 // tp_disable_dek(id int) RETURNS void
 TP_SQL_FUNCTION(tp_disable_dek) {
   RequireArgument(fcinfo, 0, "id");
-  (void)BeginKeyRemoval(fcinfo, "tp_disable_dek()");
+  BeginKeyRemoval(fcinfo, "tp_disable_dek()");
   const DekRow row = ExistingDek(PG_GETARG_INT32(0));
   if (row.state != DekState::kRetired) RaiseWrongState(row, "retired");
   UpdateDekState(row.id, DekState::kDisabled);
@@ -53,7 +54,7 @@ TP_SQL_FUNCTION(tp_enable_dek) {
 TP_SQL_FUNCTION(tp_destroy_dek) {
   RequireArgument(fcinfo, 0, "id");
   const Utf8 name = TextArgument(fcinfo, 1, "name");
-  const bool waited = BeginKeyRemoval(fcinfo, "tp_destroy_dek()");
+  BeginKeyRemoval(fcinfo, "tp_destroy_dek()");
   const DekRow row = ExistingDek(PG_GETARG_INT32(0));
   if (row.name_view() != name.view())
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -61,15 +62,14 @@ TP_SQL_FUNCTION(tp_destroy_dek) {
                     errhint("Give the id and the name of one row of tp_keyring.")));
   if (row.state != DekState::kRetired && row.state != DekState::kDisabled)
     RaiseWrongState(row, "retired or disabled");
-  // Nobody has encrypted under it since it was disabled, so there the wait was for others.
-  if (waited && row.state != DekState::kDisabled)
+  if (MayHaveUnseenValues(row.id))
     ereport(ERROR,
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
              errmsg("DEK %u (%s) was not destroyed: transactions that had encrypted have only ended now",
                     row.id, ShownFromUtf8(row.name)),
              errdetail("They may have left values under it that nobody could see before."),
-             errhint("Look with tp_key_usage again, then repeat the call. tp_disable_dek(%u) beforehand "
-                     "makes it sure.",
+             errhint("Look with tp_key_usage again, then repeat the call. tp_disable_dek(%u), committed "
+                     "beforehand, makes it sure.",
                      row.id)));
   DestroyDek(row.id);
   AuditKey("destroy_dek", row.name, row.id);

@@ -1,8 +1,11 @@
 #include "pg/store.hpp"
 
+#include <algorithm>
+
 #include "pg/catalog.hpp"
 #include "pg/rights.hpp"
 #include "pg/text.hpp"
+#include "pg/transaction_lock.hpp"
 #include "pg/write.hpp"
 
 extern "C" {
@@ -14,6 +17,7 @@ extern "C" {
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 }
 
@@ -29,6 +33,27 @@ XLogRecPtr EndOfWal() {
   return in_segment % XLOG_BLCKSZ == header ? next - header : next;
 }
 
+// The last transaction that had to wait for encryptors; and, in its memory, which DEKs were disabled before.
+FullTransactionId waited_in = InvalidFullTransactionId;
+std::uint32_t* disabled_before = nullptr;
+int disabled_count = 0;
+
+bool HasWaited() { return FullTransactionIdEquals(waited_in, GetTopFullTransactionId()); }
+
+// Before it waits: who waits once more had been cancelled, and then the first time counts.
+void NoteWait() {
+  if (HasWaited()) return;
+  int count;
+  keyring::DekRow* rows = ReadAllDeks(&count);
+  const auto size = static_cast<Size>(count + 1) * sizeof(std::uint32_t);
+  disabled_before = static_cast<std::uint32_t*>(MemoryContextAlloc(TopTransactionContext, size));
+  disabled_count = 0;
+  for (int i = 0; i < count; ++i)
+    if (rows[i].state == keyring::DekState::kDisabled) disabled_before[disabled_count++] = rows[i].id;
+  pfree(rows);
+  waited_in = GetTopFullTransactionId();
+}
+
 }  // namespace
 
 void BeginKeyChange(FunctionCallInfo fcinfo, const char* function) {
@@ -39,7 +64,7 @@ void BeginKeyChange(FunctionCallInfo fcinfo, const char* function) {
   LockRelationOid(KnownTables().dek, ShareUpdateExclusiveLock);
 }
 
-bool BeginKeyRemoval(FunctionCallInfo fcinfo, const char* function) {
+void BeginKeyRemoval(FunctionCallInfo fcinfo, const char* function) {
   PreventCommandDuringRecovery(function);
   PreventCommandIfReadOnly(function);
   const Oid table = FindTables(fcinfo).dek;
@@ -53,9 +78,14 @@ bool BeginKeyRemoval(FunctionCallInfo fcinfo, const char* function) {
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
              errmsg("%s cannot follow tp_encrypt or tp_rewrap in one transaction", function),
              errdetail("Values of this transaction may be under the DEK."), errhint("Commit them first.")));
-  if (ConditionalLockRelationOid(table, ExclusiveLock)) return false;
-  LockRelationOid(table, ExclusiveLock);
-  return true;
+  if (!ConditionalLockRelationOid(table, ExclusiveLock)) NoteWait();
+  // Were it freed by a savepoint's rollback, others could encrypt and commit before the next removal.
+  LockForTransaction(table, ExclusiveLock);
+}
+
+bool MayHaveUnseenValues(std::uint32_t id) {
+  const auto is_it = [id](std::uint32_t other) { return other == id; };
+  return HasWaited() && std::none_of(disabled_before, disabled_before + disabled_count, is_it);
 }
 
 void BeginIrrevocableChange(FunctionCallInfo fcinfo, const char* function) {

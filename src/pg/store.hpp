@@ -14,8 +14,11 @@ namespace trustpoint::pg {
 // other changes of keys in this database away until the transaction ends. function is named in the refusals.
 void BeginKeyChange(FunctionCallInfo fcinfo, const char* function);
 // The same for what takes a DEK out of service: waits until no other transaction may still write values under
-// it, and refuses a transaction that has encrypted itself. Readers go on. Returns whether it had to wait.
-bool BeginKeyRemoval(FunctionCallInfo fcinfo, const char* function);
+// it, and refuses a transaction that has encrypted itself. Readers go on.
+void BeginKeyRemoval(FunctionCallInfo fcinfo, const char* function);
+// Whether nobody could see all of the DEK's values before: this transaction had to wait so, here or in an
+// earlier removal, and the DEK was not disabled by then.
+bool MayHaveUnseenValues(std::uint32_t id);
 // The same for what no rollback brings back: what it relies on is committed and on the disk, and nobody else
 // is writing tp_dek.
 void BeginIrrevocableChange(FunctionCallInfo fcinfo, const char* function);

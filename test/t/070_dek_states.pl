@@ -137,12 +137,40 @@ ask($session, 'COMMIT');
 is(end_sql($destruction), '', 'and goes on, as nobody can have written under a disabled one');
 is(try_sql($node, 'postgres', statement('later')), 'plain later', 'the value is readable');
 
+# The refusal is of the whole transaction: whichever removal was the one that waited, and where, also when it was cancelled.
+sub active { return try_sql($node, 'postgres', q{SELECT id FROM tp_keyring WHERE state = 'active' AND name = 'removed'}); }
+try_sql($node, 'postgres', q{SELECT tp_create_dek('removed')});
+my $in_block = q{DO $$ BEGIN PERFORM %s; RAISE 'undone'; EXCEPTION WHEN raise_exception OR lock_not_available THEN NULL; END $$};
+for my $case ([ 'a disabled one first', sub { "SELECT tp_destroy_dek($_[0], 'removed'); SELECT tp_destroy_dek($_[1], 'removed')" } ],
+    [ 'another disabled first', sub { "SELECT tp_disable_dek($_[2]); SELECT tp_destroy_dek($_[1], 'removed')" } ],
+    [ 'itself disabled first', sub { "SELECT tp_disable_dek($_[1]); SELECT tp_destroy_dek($_[1], 'removed')" } ],
+    [ 'a savepoint first', sub { sprintf($in_block, "tp_disable_dek($_[1])") . "; SELECT tp_destroy_dek($_[1], 'removed')" } ],
+    [ 'a wait that was cancelled', sub { "SET LOCAL lock_timeout = '2s'; " . sprintf($in_block, "tp_disable_dek($_[1])")
+              . "; RESET lock_timeout; SELECT pg_advisory_lock(1), tp_destroy_dek($_[1], 'removed')" } ]) {
+    my ($what, $removals) = @$case;
+    my @ids = map { my $id = active(); try_sql($node, 'postgres', q{SELECT tp_rotate_dek('removed')}); $id } 1, 2;
+    try_sql($node, 'postgres', "SELECT tp_disable_dek($ids[0])");
+    my $late = active();
+    ask($session, 'SELECT pg_advisory_lock(1); BEGIN');
+    ask($session, qq{INSERT INTO v VALUES ('$what', tp_encrypt('plain late', '', 'removed'))});
+    try_sql($node, 'postgres', q{SELECT tp_rotate_dek('removed')});
+    my $removing = begin_sql($node, 'postgres', 'BEGIN; ' . $removals->($ids[0], $late, $ids[1]) . '; COMMIT');
+    ok(waits_for_lock($node, 'BEGIN; %'), "$what: it waits");
+    $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)}) if $what =~ /cancelled/;
+    ask($session, 'COMMIT; SELECT pg_advisory_unlock_all()');
+    like(end_sql($removing), qr/^55000: DEK $late \(removed\) was not destroyed: transactions/, "$what: and destruction refuses");
+    is(try_sql($node, 'postgres', statement($what)), 'plain late', "$what: no value is left without its key");
+}
+ask($session, "BEGIN; SAVEPOINT s; SELECT count(tp_disable_dek(id)) FROM tp_keyring WHERE name = 'removed' AND state = 'retired'; ROLLBACK TO s");
+like(try_sql($node, 'postgres', q{SET lock_timeout = 50; SELECT tp_encrypt('x')}), qr/^55P03/, 'a removal that a savepoint undid keeps encryptors away to the end');
+ask($session, 'ROLLBACK');
+
 # Destroyed: its values are refused with its id and name, others go on.
 is(try_sql($node, 'postgres', "SELECT tp_destroy_dek($first, 'default')"), '', 'the first one destroyed');
 everywhere('destroyed', first => qr/^55000: DEK $first \(default\) is destroyed$/, second => qr/^plain second$/,
     later => qr/^plain later$/);
 is(try_sql($node, 'postgres', q{SELECT count(*) FROM tp_verify_keys() WHERE NOT ok}), 0, 'tp_verify_keys finds nothing wrong');
-is(try_sql($node, 'postgres', q{SELECT state, count(*) FROM tp_keyring GROUP BY 1 ORDER BY 1}),
+is(try_sql($node, 'postgres', q{SELECT state, count(*) FROM tp_keyring WHERE name <> 'removed' GROUP BY 1 ORDER BY 1}),
     "active|3\ndestroyed|4\ndisabled|1\nretired|4", 'the tombstones stay');
 
 # A lock_timeout ends the wait, and nothing has changed.
