@@ -10,6 +10,7 @@
 
 extern "C" {
 #include "access/transam.h"
+#include "storage/lmgr.h"
 #include "utils/fmgrprotos.h"
 #include "utils/xid8.h"
 }
@@ -31,7 +32,14 @@ bool IsInProgress(std::uint64_t xid) {
   InitFunctionCallInfoData(*call, nullptr, 1, InvalidOid, nullptr, nullptr);
   call->args[0] = {FullTransactionIdGetDatum(id), false};
   const Datum status = pg_xact_status(call);
-  return !call->isnull && strcmp(text_to_cstring(DatumGetTextPP(status)), "in progress") == 0;
+  if (call->isnull) return false;
+  if (strcmp(text_to_cstring(DatumGetTextPP(status)), "in progress") == 0) return true;
+  // Its end may still be at work on the token: the lock of its number goes last.
+#if PG_VERSION_NUM >= 180000
+  return !ConditionalXactLockTableWait(XidFromFullTransactionId(id), false);
+#else
+  return !ConditionalXactLockTableWait(XidFromFullTransactionId(id));
+#endif
 }
 
 // Whether it concerns the token that the settings name.
