@@ -92,7 +92,11 @@ bool ReadSmallTable(const SmallTable& table, int keys, const ScanKeyData* key, S
   File file;
   bool small = FindFile(table, &file);
   BlockNumber blocks = 0;
+  Snapshot snapshot = nullptr;
   if (small) {
+    // As systable_beginscan reads without a snapshot: see catalog.hpp. Before the blocks are counted: what it
+    // sees may stand in a new one.
+    snapshot = RegisterSnapshot(GetCatalogSnapshot(table.oid));
     blocks = smgrnblocks(smgropen(file, INVALID_PROC_NUMBER), MAIN_FORKNUM);
     small = blocks <= kMaxBlocks;
   }
@@ -100,12 +104,10 @@ bool ReadSmallTable(const SmallTable& table, int keys, const ScanKeyData* key, S
     *result = {};
     result->descriptor = Describe(table);
     result->rows = static_cast<HeapTuple*>(palloc(sizeof(HeapTuple)));
-    // As systable_beginscan reads without a snapshot: see catalog.hpp.
-    Snapshot snapshot = RegisterSnapshot(GetCatalogSnapshot(table.oid));
     for (BlockNumber block = 0; block < blocks; ++block)
       TakeRows(Read(file, block), block, table.oid, snapshot, result);
-    UnregisterSnapshot(snapshot);
   }
+  UnregisterSnapshot(snapshot);  // passes over nullptr
   UnlockRelationOid(table.oid, AccessShareLock);
   if (!small) return false;
 
