@@ -17,6 +17,7 @@ extern "C" {
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "tcop/utility.h"
+#include "utils/lsyscache.h"
 }
 
 namespace trustpoint::pg {
@@ -70,9 +71,14 @@ bool MayBeShared(const DekRow& row) {
   int count;
   // Not by trying to lock it: that would look to tp_destroy_dek as if somebody encrypts.
   pfree(GetLockConflicts(&tag, kEncryptionLock, &count));
-  // Without waiting, as this one has the turn.
+  // Without waiting, as this one has the turn: also for the index, by which a large table is read.
+  const Oid index = get_relname_relid("tp_dek_pkey", KnownTables().schema);
   if (count > 0 || !ConditionalLockRelationOid(table, AccessShareLock)) return false;
-  const bool vouched = IsVouchedFor(row);
+  bool vouched = false;
+  if (ConditionalLockRelationOid(index, AccessShareLock)) {
+    vouched = IsVouchedFor(row);
+    UnlockRelationOid(index, AccessShareLock);
+  }
   UnlockRelationOid(table, AccessShareLock);
   return vouched;
 }

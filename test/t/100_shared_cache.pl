@@ -162,6 +162,24 @@ ask($open, 'ROLLBACK');
 is(end_sql($waiting), 21, 'and then the other one');
 $open->quit;
 
+# Nor for that of an index, by which a large table is read.
+$node->safe_psql('postgres', 'DO $$ BEGIN FOR i IN 1 .. 300 LOOP UPDATE tp_dek SET state_changed_at = clock_timestamp(); END LOOP; END $$');
+cmp_ok($node->safe_psql('postgres', q{SELECT pg_relation_size('tp_dek') / current_setting('block_size')::int}), '>', 8, 'tp_dek is large');
+$node->safe_psql('postgres', 'SELECT tp_forget_keys()');
+open($turn, '+<', $node->data_dir . '/trustpoint.turn') or die $!;
+flock($turn, LOCK_EX) or die $!;
+$waiting = begin_sql($node, 'postgres', $read);
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity
+    WHERE query LIKE '%tp_decrypt(value%' AND wait_event_type = 'Extension'}) or die 'nobody waits';
+$open = session($node);
+ask($open, "SET statement_timeout = '20s'; BEGIN; REINDEX INDEX tp_dek_pkey");
+close $turn;
+select undef, undef, undef, 0.5;
+is(ask($open, $read), 21, 'with an index of tp_dek locked, its holder decrypts');
+ask($open, 'ROLLBACK');
+is(end_sql($waiting), 21, 'and then the other one');
+$open->quit;
+
 $node->append_conf('postgresql.conf', "trustpoint.shared_dek_cache = off\n");
 $node->restart;
 $before = logins();
