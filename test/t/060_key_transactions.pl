@@ -2,6 +2,7 @@
 # the commit; two sessions never get one label; a copy of the data directory destroys nothing.
 use strict;
 use warnings;
+use Fcntl qw(:flock);
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use PostgreSQL::Test::Cluster;
@@ -150,6 +151,22 @@ is(ask($session, $signs->('pending')), 't', 'a sweep leaves it alone');
 ask($session, 'COMMIT');
 is(ask($other, $signs->('pending')), 't', 'committed: all have it');
 sql(q{SELECT tp_destroy_key('pending')});
+
+# Committed, and its end still at work: it waits for the journal, and is stopped there.
+sql(q{SELECT tp_generate_ec_key('slow')});
+my $slow_pid = ask($session, 'SELECT pg_backend_pid()');
+ask($session, q{BEGIN; SELECT tp_destroy_key('slow')});
+open(my $held, '+<', $node->data_dir . '/trustpoint.journal') or die $!;
+flock($held, LOCK_EX) or die $!;
+$session->query_until(qr/started/, "\\echo started\nCOMMIT;\n");
+for (1 .. 50) { last if in_token() !~ /slow/; select undef, undef, undef, 0.02; }
+kill 'STOP', $slow_pid;
+close $held;
+change_keys();
+is(journal_entries(), 2, 'a sweep leaves a key, renamed and then destroyed, to the transaction whose end is at work on it');
+kill 'CONT', $slow_pid;
+is(answer($session), '', 'which goes on');
+is(journal_entries(), 0, 'and does it');
 
 # ---- sessions that end
 
