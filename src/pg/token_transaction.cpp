@@ -47,6 +47,7 @@ void Remember(Change::Kind kind, const KeyId& id, const char* attribute, std::st
 // Writes it down first and remembers it then: an error between the two leaves an entry that the next sweep
 // finds to be about nothing.
 void Journal(JournalEntry::Kind journal_kind, Change::Kind kind, const KeyId& id, std::string_view before) {
+  ForceSyncCommit();  // the token keeps what is done at the commit, so a crash must not take the rows back
   JournalEntry entry = {journal_kind,
                         false,
                         id,

@@ -223,6 +223,13 @@ is(try($signs->('kept')), 't', 'a destruction that did not commit: the key is th
 change_keys();
 is(in_token(), 'kept', 'with its label');
 
+# The token has what a transaction did, so its rows are on the disk too.
+sql($_) for q{SELECT tp_generate_ec_key('lasting')}, q{ALTER SYSTEM SET wal_writer_delay = '10s'}, 'SELECT pg_reload_conf()', 'CHECKPOINT';
+try(q{SET synchronous_commit = off; BEGIN; SELECT tp_destroy_key('lasting'), tp_generate_ec_key('lasting'); COMMIT});
+crash();
+is(try($signs->('lasting')), 't', 'with synchronous_commit = off a crash after the commit takes no row back');
+sql($_) for q{ALTER SYSTEM RESET wal_writer_delay}, 'SELECT pg_reload_conf()', q{SELECT tp_destroy_key('lasting')};
+
 # A crash after the commit and before the journal knows: the row decides.
 my $journal = $node->data_dir . '/trustpoint.journal';
 $session = session($node);
