@@ -33,12 +33,13 @@ bool IsInProgress(std::uint64_t xid) {
   call->args[0] = {FullTransactionIdGetDatum(id), false};
   const Datum status = pg_xact_status(call);
   if (call->isnull) return false;
-  if (strcmp(text_to_cstring(DatumGetTextPP(status)), "in progress") == 0) return true;
-  // Its end may still be at work on the token: the lock of its number goes last.
+  const bool in_progress = strcmp(text_to_cstring(DatumGetTextPP(status)), "in progress") == 0;
+  // Its end may still be at work on the token: the lock on its number goes last.
+  const TransactionId number = XidFromFullTransactionId(id);
 #if PG_VERSION_NUM >= 180000
-  return !ConditionalXactLockTableWait(XidFromFullTransactionId(id), false);
+  return in_progress || !ConditionalXactLockTableWait(number, false);
 #else
-  return !ConditionalXactLockTableWait(XidFromFullTransactionId(id));
+  return in_progress || !ConditionalXactLockTableWait(number);
 #endif
 }
 
@@ -71,7 +72,9 @@ bool Destroy(const KeyId& id) {
 // True when nothing is left to do for the entry.
 bool Settle(const JournalEntry& entry) {
   // First whether it has ended, then its row: in the other order a commit between the two would be missed.
-  if (!entry.aborted && IsInProgress(entry.xid)) return false;
+  // What a savepoint renamed has the label of the row only when the whole transaction has.
+  const bool waits = !entry.aborted || entry.kind == JournalEntry::Kind::kRenamed;
+  if (waits && IsInProgress(entry.xid)) return false;
   if (entry.table != KnownTokenTables().key) {
     JournalReport(entry.id);  // the extension was dropped since, and the rows with it
     return true;

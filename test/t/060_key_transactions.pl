@@ -268,6 +268,21 @@ for my $end ('ROLLBACK', 'COMMIT') {
     is(journal_entries() . trash(), '00', "$end: and then nothing is");
 }
 
+# The same for a savepoint: its label is that of the whole transaction's end, which others wait for.
+sql(q{SELECT tp_generate_ec_key('one')});
+$session = session($node);
+ask($session, q{BEGIN; SELECT tp_rename_key('one', 'two'); SAVEPOINT s; SELECT tp_rename_key('two', 'three')});
+rename $tokens, "$tokens.away" or die $!;
+ask($session, 'ROLLBACK TO s');
+rename "$tokens.away", $tokens or die $!;
+change_keys();
+unlike(ask($session, 'COMMIT'), qr/^\w{5}: /, 'a savepoint that is undone while the token is away');
+$session->quit;
+change_keys();
+is(in_token(), 'two', 'leaves the label that was committed');
+is(journal_entries(), 0, 'and then no entry');
+sql(q{SELECT tp_destroy_key('two')});
+
 # ---- a copy of the data directory
 
 sql(q{SELECT tp_generate_ec_key('kept')});
