@@ -203,8 +203,7 @@ void JournalReport(const KeyId& id) {
   (void)hex_encode(reinterpret_cast<const char*>(id.bytes), id.size, hex);
   ereport(LOG, (errmsg("trustpoint: a key in the token may belong to a transaction that never ended"),
                 errdetail("Its CKA_ID is %s. The journal or its table came by a copy, a recovery or a new "
-                          "extension, so the key "
-                          "is left alone.",
+                          "extension, or the database was dropped, so the key is left alone.",
                           hex),
                 errhint("tp_hsm_keys() lists it; destroy it with tp_destroy_key when nobody else uses it.")));
 }

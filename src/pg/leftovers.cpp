@@ -10,6 +10,7 @@
 
 extern "C" {
 #include "access/transam.h"
+#include "commands/dbcommands.h"
 #include "storage/lmgr.h"
 #include "utils/fmgrprotos.h"
 #include "utils/xid8.h"
@@ -43,8 +44,11 @@ bool IsInProgress(std::uint64_t xid) {
 #endif
 }
 
-// Whether it concerns the token that the settings name.
-bool IsHere(const char* token_serial) { return ThisBackend().connection.token().serial == token_serial; }
+// Whether it concerns the token that the settings name, and no other database would settle it.
+bool IsOurs(const JournalEntry& entry) {
+  return ThisBackend().connection.token().serial == entry.token_serial &&
+         (entry.database == MyDatabaseId || get_database_name(entry.database) == nullptr);
+}
 
 // True when it is done. One key that the token will not let go of must not bar all others.
 template <class Step>
@@ -75,8 +79,8 @@ bool Settle(const JournalEntry& entry) {
   // What a savepoint renamed has the label of the row only when the whole transaction has.
   const bool waits = !entry.aborted || entry.kind == JournalEntry::Kind::kRenamed;
   if (waits && IsInProgress(entry.xid)) return false;
-  if (entry.table != KnownTokenTables().key) {
-    JournalReport(entry.id);  // the extension was dropped since, and the rows with it
+  if (entry.database != MyDatabaseId || entry.table != KnownTokenTables().key) {
+    JournalReport(entry.id);  // the extension or the database was dropped since, and the rows with it
     return true;
   }
   TokenKeyRow row;
@@ -120,7 +124,7 @@ void SettleLeftovers() {
   const JournalEntry* entries = JournalRead(&count, &slots);
   auto* settled = static_cast<bool*>(palloc0(static_cast<size_t>(count + 1) * sizeof(bool)));
   for (int i = 0; i < count; ++i) {
-    if (entries[i].database != MyDatabaseId || !IsHere(entries[i].token_serial)) continue;
+    if (!IsOurs(entries[i])) continue;
     settled[i] = Settle(entries[i]);
     if (settled[i]) (void)JournalRemove(slots[i], entries[i].id);
   }

@@ -230,6 +230,19 @@ crash();
 is(try($signs->('lasting')), 't', 'with synchronous_commit = off a crash after the commit takes no row back');
 sql($_) for q{ALTER SYSTEM RESET wal_writer_delay}, 'SELECT pg_reload_conf()', q{SELECT tp_destroy_key('lasting')};
 
+# A database that is dropped before its next change of keys.
+sql('CREATE DATABASE dropped');
+$node->safe_psql('dropped', 'CREATE EXTENSION trustpoint');
+begin_and_crash('dropped', q{SELECT tp_generate_ec_key('orphan')}, 'stop');
+change_keys();
+is(journal_entries(), 1, 'the key of a crash in another database is pending');
+sql('DROP DATABASE dropped');
+change_keys();
+is(journal_entries(), 0, 'and no more when that is dropped');
+like(slurp_file($node->logfile), qr/a key in the token may belong to a transaction that never ended/, 'which is logged');
+is(try(q{SELECT tp_destroy_key('orphan')}), '', 'then the owner can destroy it');
+unlike(in_token(), qr/orphan/, 'and the label is free');
+
 # A crash after the commit and before the journal knows: the row decides.
 my $journal = $node->data_dir . '/trustpoint.journal';
 $session = session($node);
