@@ -24,7 +24,7 @@ CREATE INDEX for_secret ON credential (id) WHERE opens(secret) = 'a';
 CREATE MATERIALIZED VIEW kept AS SELECT tp_decrypt_bytea(secret) FROM credential;
 CREATE MATERIALIZED VIEW kept_again AS SELECT * FROM opened_again;
 CREATE TABLE generated (secret tp_encrypted, shown text GENERATED ALWAYS AS (opens(secret)) STORED);
-CREATE FUNCTION reads_a_view() RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT min(secret) FROM opened); END $$;
+CREATE FUNCTION reads_a_view() RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT min(secret) FROM regress_check.opened); END $$;
 CREATE MATERIALIZED VIEW kept_by_body AS SELECT reads_a_view() AS secret;
 CREATE OPERATOR ## (rightarg = bytea, function = opens);
 CREATE MATERIALIZED VIEW kept_by_operator AS SELECT ## secret AS secret FROM credential;
