@@ -2,7 +2,7 @@
 
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import models
-from django.db.models.expressions import Expression
+from django.db.models.expressions import Expression, F
 from django.db.models.lookups import IsNull, Lookup
 from django.db.models.query_utils import DeferredAttribute
 from django.utils.functional import Promise
@@ -96,6 +96,9 @@ class BlindIndexField(models.BinaryField):
 
     def pre_save(self, model_instance, add):
         # update_or_create(), too, writes the fields with a pre_save of their own beside what is named, from Django 4.2 on.
+        if not add and self.source_field.attname not in model_instance.__dict__:
+            # A deferred value stays as it is in the table, and so does its index: this object may know an older one.
+            return F(self.name)
         value = super().pre_save(model_instance, add)
         if is_text(model_instance.__dict__.get(self.attname)):
             # Text that get_or_create(), say, gave: it was compared with the source, which may change from now on.

@@ -194,6 +194,19 @@ class BlindIndexTest(FieldTest):
             account.save()
             self.assertEqual(Account.objects.get(email_index="x" + before), account)
 
+    def test_a_deferred_value_that_has_changed(self):
+        """By the object itself before it dropped the value, and by another while it had the index alone."""
+        account = Account.objects.get(pk=self.anna.pk)
+        other = Account.objects.defer("email").get(pk=self.anna.pk)
+        account.email = "new@example.org"
+        account.save()
+        del account.email
+        for number, holder in enumerate((account, other)):
+            holder.phone = "+%d" % number
+            holder.save()
+            self.assertEqual(Account.objects.get(email_index="new@example.org").phone, holder.phone)
+            self.assertFalse(Account.objects.filter(email_index="anna@example.org").exists())
+
     def test_what_would_leave_it_behind(self):
         with self.assertRaisesMessage(FieldError, "name 'email_index' too"), transaction.atomic():
             Account.objects.update(email="x")
