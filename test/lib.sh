@@ -55,7 +55,7 @@ private_postgresql() {
 
 # build_extension [TARGET ...]: builds the extension, and those too, and installs it there.
 build_extension() {
-    run make -s -j "$jobs" all install "$@" PG_CONFIG="$PG_CONFIG" ${SANITIZE:+SANITIZE=1} >"$WORK/build.log" 2>&1 ||
+    run make -s -j "$jobs" all install "$@" PG_CONFIG="$PG_CONFIG" WERROR=1 ${SANITIZE:+SANITIZE=1} >"$WORK/build.log" 2>&1 ||
         { cat "$WORK/build.log" >&2; return 1; }
 }
 
