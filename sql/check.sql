@@ -21,6 +21,10 @@ CREATE STATISTICS direct ON (tp_decrypt(secret)) FROM credential;
 CREATE STATISTICS by_function ON (opens_last(secret)), id FROM credential;
 CREATE INDEX by_secret ON credential ("opens, too"(secret));
 CREATE INDEX for_secret ON credential (id) WHERE opens(secret) = 'a';
+CREATE TABLE excluding (secret tp_encrypted, EXCLUDE ((opens(secret)) WITH =));
+CREATE TABLE parts (id int, secret tp_encrypted) PARTITION BY LIST (id);
+CREATE TABLE part PARTITION OF parts FOR VALUES IN (1);
+CREATE INDEX by_parts ON parts ("opens, too"(secret));
 CREATE MATERIALIZED VIEW kept AS SELECT tp_decrypt_bytea(secret) FROM credential;
 CREATE MATERIALIZED VIEW kept_again AS SELECT * FROM opened_again;
 CREATE TABLE generated (secret tp_encrypted, shown text GENERATED ALWAYS AS (opens(secret)) STORED);
@@ -37,7 +41,7 @@ RESET standard_conforming_strings;
 DO $$
 DECLARE remedy text;
 BEGIN
-    FOR remedy IN SELECT c.remedy FROM tp_check_objects() c WHERE c.remedy LIKE 'DROP%' ORDER BY 1 LOOP
+    FOR remedy IN SELECT c.remedy FROM tp_check_objects() c WHERE c.remedy ~ '^(DROP|ALTER TABLE) ' ORDER BY 1 LOOP
         EXECUTE split_part(remedy, ';', 1);
     END LOOP;
 END

@@ -106,7 +106,7 @@ class Search {
   void Module() {
     if (const auto wrong = ReplaceableByOthers(on_.config.module))
       Add("critical", "module",
-          "Others may replace the PKCS#11 library, which runs in the server: " + *wrong + ".",
+          Shown("Others may replace the PKCS#11 library, which runs in the server", *wrong),
           "chmod go-w, chown root");
   }
 

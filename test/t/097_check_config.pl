@@ -36,6 +36,16 @@ sub not_found { my ($name, $before, $title) = @_; is(finding($name, $before), ''
 not_found('trigger');
 not_found('table_rights');
 found('table_rights', 'GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC', 'who may write the tables of keys and of grants');
+$node->safe_psql('postgres', 'CREATE ROLE kim; CREATE ROLE bob');
+for my $case ([ 'a right on a column', 'GRANT INSERT (grantee), UPDATE (name) ON tp_dek_grant TO bob' ],
+    [ 'a right that was given on', 'GRANT INSERT ON tp_key_grant TO kim WITH GRANT OPTION; SET ROLE kim; GRANT INSERT ON tp_key_grant TO bob; RESET ROLE' ],
+    [ 'who may write all tables', 'GRANT pg_write_all_data TO bob' ]) {
+    my ($what, $grant) = @$case;
+    found('table_rights', $grant, $what);
+    my $remedies = q{SELECT remedy FROM tp_check_config() WHERE finding = 'table_rights'};
+    is(ask($asker, "BEGIN; $grant; " . join('; ', split(/\n/, ask($asker, "BEGIN; $grant; $remedies; ROLLBACK")), $remedies) . '; ROLLBACK'),
+        '', "table_rights: $what: the remedies end it");
+}
 found('trigger', 'ALTER TABLE tp_dek DISABLE TRIGGER ALL; ALTER TABLE tp_dek ENABLE TRIGGER ALL', 'what pg_restore --disable-triggers leaves');
 
 # ---- files
@@ -90,9 +100,12 @@ chmod 0755, $own, "$own/module.so";
 not_found('module');
 my $other_module = "SET trustpoint.pkcs11_module = '$own/module.so'";
 not_found('module', $other_module, 'a copy that only we may write');
+$node->safe_psql('postgres', q{SELECT tp_grant('bob', 'status')});
 for my $path ("$own/module.so", $own) {
     chmod 0777, $path;
     found('module', $other_module, "others may write $path");
+    like(finding('module', $other_module), qr/ \Q$path\E has mode/, 'module: which, for the owner');
+    unlike(finding('module', "$other_module; SET ROLE bob"), qr/^$|\//, 'module: no paths for others');
     chmod 0755, $path;
 }
 symlink($own, "$folder/link") or die $!;
