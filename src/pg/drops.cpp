@@ -2,6 +2,7 @@
 
 #include "pg/postgres.hpp"
 #include "pg/shared_cache.hpp"
+#include "pg/statistics.hpp"
 
 extern "C" {
 #include "catalog/objectaccess.h"
@@ -14,6 +15,7 @@ namespace trustpoint::pg {
 namespace {
 
 object_access_hook_type next_hook = nullptr;
+Oid dropped_database = InvalidOid;  // by this transaction
 
 bool IsOurs(Oid extension) {
   const char* name = get_extension_name(extension);
@@ -25,7 +27,10 @@ extern "C" void TrustpointSeesAccess(ObjectAccessType access, Oid kind, Oid obje
                                      void* argument) {
   if (next_hook != nullptr) next_hook(access, kind, object, part, argument);
   if (access != OAT_DROP) return;
-  if (kind == DatabaseRelationId) MarkSharedDeksOutdated(object);
+  if (kind == DatabaseRelationId) {
+    MarkSharedDeksOutdated(object);
+    dropped_database = object;
+  }
   if (kind == ExtensionRelationId && IsOurs(object)) MarkSharedDeksOutdated(MyDatabaseId);
 }
 
@@ -34,6 +39,11 @@ extern "C" void TrustpointSeesAccess(ObjectAccessType access, Oid kind, Oid obje
 void WatchDrops() {
   next_hook = object_access_hook;
   object_access_hook = TrustpointSeesAccess;
+}
+
+void SettleDrops(bool committed) {
+  if (committed && OidIsValid(dropped_database)) GiveStatisticsUp(dropped_database);
+  dropped_database = InvalidOid;
 }
 
 }  // namespace trustpoint::pg

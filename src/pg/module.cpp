@@ -46,6 +46,7 @@ extern "C" void TrustpointTransactionEnds(XactEvent event, void*) {
   ForgetEncryptionLock();
   DropTurn();
   SettleSharedDeks();
+  SettleDrops(event == XACT_EVENT_COMMIT);
   AddStatistics();
   if (Backend* backend = ExistingBackend()) {
     backend->WipeContexts();

@@ -20,11 +20,11 @@ using internal::counters;
 
 static_assert(sizeof(Counters) == kCounters * sizeof(std::uint64_t));
 
-constexpr int kDatabases = 64;  // the last stands for all that found no room
+constexpr int kDatabases = 64;  // the last stands for all that found no room, and for dropped ones
 constexpr char kName[] = "trustpoint statistics";
 
 struct Slot {
-  pg_atomic_uint32 database;  // InvalidOid: free; a slot is never given back
+  pg_atomic_uint32 database;  // InvalidOid: free
   pg_atomic_uint64 counters[kCounters];
 };
 
@@ -66,13 +66,15 @@ extern "C" void TrustpointStartsStatistics() {
 }
 
 Slot* FindSlot() {
-  for (int i = 0; i < kDatabases - 1; ++i) {
-    Slot* slot = &shared->slots[i];
+  Slot* const last = &shared->slots[kDatabases - 1];
+  for (Slot* slot = shared->slots; slot < last; ++slot)
+    if (pg_atomic_read_u32(&slot->database) == MyDatabaseId) return slot;
+  for (Slot* slot = shared->slots; slot < last; ++slot) {
     uint32 database = InvalidOid;
     if (pg_atomic_compare_exchange_u32(&slot->database, &database, MyDatabaseId) || database == MyDatabaseId)
       return slot;
   }
-  return &shared->slots[kDatabases - 1];
+  return last;
 }
 
 std::uint64_t* Numbers(Counters* all) { return reinterpret_cast<std::uint64_t*>(all); }
@@ -112,6 +114,18 @@ void AddStatistics() {
     if (own_slot == nullptr) own_slot = FindSlot();
     pg_atomic_fetch_add_u64(&own_slot->counters[i], static_cast<int64>(numbers[i]));
     numbers[i] = 0;
+  }
+}
+
+void GiveStatisticsUp(Oid database) {
+  if (shared == nullptr) return;
+  Slot* const last = &shared->slots[kDatabases - 1];
+  for (Slot* slot = shared->slots; slot < last; ++slot) {
+    if (pg_atomic_read_u32(&slot->database) != database) continue;
+    for (std::size_t i = 0; i < kCounters; ++i)
+      pg_atomic_fetch_add_u64(&last->counters[i],
+                              static_cast<int64>(pg_atomic_exchange_u64(&slot->counters[i], 0)));
+    pg_atomic_write_u32(&slot->database, InvalidOid);
   }
 }
 

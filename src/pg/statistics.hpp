@@ -60,6 +60,9 @@ inline void CountGateWait(std::uint64_t nanoseconds) {
 
 void PrepareStatistics();  // from _PG_init: hooks, where the library is preloaded
 void AddStatistics();      // at the end of a transaction. Cannot fail.
+// Its numbers go to those without a name, and its room to the next. For a database that is dropped, so that
+// nobody counts there. Cannot fail.
+void GiveStatisticsUp(Oid database);
 
 // Whether there are numbers of the server; otherwise they are those of this session.
 bool StatisticsAreShared();
