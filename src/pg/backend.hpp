@@ -22,7 +22,8 @@ namespace trustpoint::pg {
 // The last value that tp_rewrap_problem found none with, and what it is rewrapped: ciphertext alone.
 struct Rewrapped {
   std::vector<std::uint8_t> value, result;
-  void Clear() noexcept { value.clear(); }
+  // Gives the memory back as well: a session may live for weeks after its largest value.
+  void Clear() noexcept { *this = Rewrapped(); }
 };
 
 struct Backend {

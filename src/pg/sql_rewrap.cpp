@@ -15,6 +15,7 @@
 
 extern "C" {
 #include "access/detoast.h"
+#include "utils/memutils.h"
 }
 
 namespace trustpoint::pg {
@@ -25,6 +26,13 @@ using envelope::Suite;
 using keyring::CachedDek;
 using keyring::DekRow;
 
+constexpr const char* kTooLarge = "the value is too large for the suite that trustpoint.cipher names";
+
+// Whether PostgreSQL has room for the value in another suite, which may take more bytes.
+bool Fits(const envelope::Value& value, Suite suite) {
+  return AllocSizeIsValid(value.ciphertext.size() + envelope::Overhead(suite) + VARHDRSZ);
+}
+
 // The value under another DEK, or its own. False: it is not authentic. The plaintext exists only where the
 // new ciphertext goes, and is encrypted in place. Runs in a body.
 bool Rewrap(const CachedDek& from, const envelope::Value& value, base::Bytes context, const CachedDek& to,
@@ -32,7 +40,12 @@ bool Rewrap(const CachedDek& from, const envelope::Value& value, base::Bytes con
   Backend& backend = *ExistingBackend();
   const base::MutableBytes plaintext = envelope::Lay(suite, to.row.id, stored).ciphertext;
   if (!backend.opener.Open(*from.dek, value, context, plaintext)) return false;
-  backend.sealer.Seal(*to.dek, suite, to.row.id, context, plaintext, stored);
+  try {
+    backend.sealer.Seal(*to.dek, suite, to.row.id, context, plaintext, stored);
+  } catch (...) {
+    base::Wipe(plaintext);
+    throw;
+  }
   return true;
 }
 
@@ -66,10 +79,11 @@ const char* TryRewrap(FunctionCallInfo fcinfo) {
   const CachedDek* old_dek = DekForId(Purpose::kData, from->id, Capability::kRewrap);
   const CachedDek* new_dek = DekForName(Purpose::kData, from->name_view(), Capability::kRewrap);
   const Suite suite = CurrentSuite();
+  if (!Fits(*value, suite)) return kTooLarge;
   bool authentic = false;
   Rewrapped& last = ThisBackend().rewrapped;
   Run([&] {
-    last.Clear();
+    last.value.clear();
     last.result.resize(value->ciphertext.size() + envelope::Overhead(suite));
     authentic = Rewrap(*old_dek, *value, context.bytes(), *new_dek, suite, last.result);
     if (authentic) last.value.assign(stored.begin(), stored.end());
@@ -95,6 +109,9 @@ TP_SQL_FUNCTION(tp_rewrap) {
   const CachedDek* old_dek = DekForId(Purpose::kData, value.key_id, Capability::kRewrap);
   const CachedDek* new_dek = DekForName(Purpose::kData, old_dek->row.name_view(), Capability::kRewrap);
   const Suite suite = CurrentSuite();
+  if (!Fits(value, suite))
+    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("%s", kTooLarge),
+                    errhint("With trustpoint.cipher = 'aes-256-gcm' it is as large as it was.")));
   AuditValue("tp_rewrap", new_dek->row.name, new_dek->row.id);
   CountCall(Call::kRewrap, value.ciphertext.size());
   struct varlena* result = AllocateVarlena(value.ciphertext.size() + envelope::Overhead(suite));

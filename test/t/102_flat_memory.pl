@@ -101,6 +101,19 @@ $session->quit;
 my %growth = ('bytes in contexts' => 64 * 1024, rss => $calls * 4 / 5 * 16);
 delete @late{qw(rss mappings)} if $sanitized;
 cmp_ok($late{$_} - $early{$_}, '<=', $growth{$_} // 0, "$made calls: $_ did not grow") for sort keys %late;
+
+# The largest value that a session has ever had is not kept.
+$node->safe_psql('postgres', q{CREATE TABLE large AS SELECT tp_encrypt(repeat('x', 50000000)) AS value});
+for my $statement ('tp_rewrap_problem(value, \'\')', 'length(tp_rewrap(value, \'\'))', 'length(tp_decrypt(value))') {
+    my $large = session($node);
+    my $own = ask($large, 'SELECT pg_backend_pid() FROM secret WHERE tp_decrypt(good, \'here\') <> \'\'');
+    my $anonymous = sub { return (slurp_file("/proc/$own/status") =~ /^RssAnon:\s+(\d+) kB/m)[0] };
+    my $before = $anonymous->();
+    ask($large, "SELECT $statement IS NULL FROM large");
+    ask($large, 'SELECT 1');
+    cmp_ok($anonymous->() - $before, '<', 10000, "$statement keeps nothing") unless $sanitized;
+    $large->quit;
+}
 $node->stop;
 
 done_testing();
