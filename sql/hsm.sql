@@ -41,6 +41,8 @@ SELECT session FROM tp_status();
 -- A token that holds keys is not initialised again by mistake.
 SELECT tp_hsm_init_token('another', (SELECT slot FROM tp_hsm_info()));
 \echo :SQLSTATE
+SELECT tp_hsm_init_token('tp');
+\echo :SQLSTATE
 SELECT tp_hsm_init_token('');
 \echo :SQLSTATE
 SELECT tp_hsm_init_token(repeat('x', 33));

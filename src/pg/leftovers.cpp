@@ -1,5 +1,7 @@
 #include "pg/leftovers.hpp"
 
+#include <algorithm>
+
 #include "hsm/change_key.hpp"
 #include "pg/journal.hpp"
 #include "pg/text.hpp"
@@ -101,6 +103,16 @@ bool Settle(const JournalEntry& entry) {
   return true;
 }
 
+// A standby that takes over and a restored backup have the row without the journal's entry, and the key may
+// be there still. The row says that its destruction was committed. True when it is gone.
+bool DestroyAsTheRowSays(const KeyId& id) {
+  const char* label = DestroyedLabel(id);
+  return Try("destroy a key that is in tp_token_trash", [&](Session& session) {
+    const hsm::TokenKey key = hsm::FindKey(session, {label, {}});
+    if (std::ranges::equal(key.id, id.view())) (void)hsm::DestroyKey(session, id.view());
+  });
+}
+
 // Rows of keys that are gone: nothing in the journal speaks of them any more. A key that other tools have
 // given the same id since is not touched.
 void EmptyTrash(const KeyId* trash, int trashed, const JournalEntry* entries, const bool* settled,
@@ -110,7 +122,7 @@ void EmptyTrash(const KeyId* trash, int trashed, const JournalEntry* entries, co
     for (int j = 0; j < count; ++j)
       if (!settled[j] && entries[j].kind == JournalEntry::Kind::kDoomed && entries[j].id == trash[i])
         gone = false;
-    if (gone) DeleteTrash(trash[i]);
+    if (gone && DestroyAsTheRowSays(trash[i])) DeleteTrash(trash[i]);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "pg/settings.hpp"
 #include "pg/sql_arguments.hpp"
 #include "pg/token.hpp"
+#include "pkcs11/softhsm_files.hpp"
 
 extern "C" {
 #include "tcop/utility.h"
@@ -53,8 +54,14 @@ constexpr FlagName kMechanismFlags[] = {
 
 constexpr CK_SLOT_ID kAnySlot = ~CK_SLOT_ID{0};
 
-CK_SLOT_ID FirstUninitialized(pkcs11::Module& module) {
-  for (const pkcs11::TokenInfo& slot : pkcs11::ListSlots(module))
+CK_SLOT_ID FirstUninitialized(pkcs11::Module& module, std::string_view label) {
+  const std::vector<pkcs11::TokenInfo> slots = pkcs11::ListSlots(module);
+  for (const pkcs11::TokenInfo& slot : slots)
+    if (slot.initialized() && slot.label == label)
+      throw base::Error(base::ErrorCode::kExists, "there is a token with this label already", {},
+                        "With a slot, of tp_hsm_slots(), there can be a second one; trustpoint.token then "
+                        "needs its serial.");
+  for (const pkcs11::TokenInfo& slot : slots)
     if (slot.token_present && !slot.initialized()) return slot.slot;
   throw base::Error(base::ErrorCode::kNotFound, "no slot holds a token that is not initialised", {},
                     "Name the slot; tp_hsm_slots() lists them.");
@@ -155,8 +162,9 @@ TP_SQL_FUNCTION(tp_hsm_init_token) {
       session.MarkSent();
       const pkcs11::Pin so_pin = pkcs11::ReadPin(SoPinFile(), "trustpoint.so_pin_file");
       const pkcs11::Pin pin = pkcs11::ReadPin(CurrentConfig().pin_file, "trustpoint.pin_file");
-      const CK_SLOT_ID chosen = slot == kAnySlot ? FirstUninitialized(module) : slot;
+      const CK_SLOT_ID chosen = slot == kAnySlot ? FirstUninitialized(module, label.view()) : slot;
       backend.text = pkcs11::InitToken(module, chosen, std::string(label.view()), so_pin, pin, force).serial;
+      (void)pkcs11::MendSoftHsmFiles(CurrentConfig().module);  // the copy that PINs of before would open
     });
   });
   AuditKey("init_token", pnstrdup(label.data, label.size), 0);

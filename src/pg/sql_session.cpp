@@ -7,6 +7,7 @@
 #include "pg/result_row.hpp"
 #include "pg/rights.hpp"
 #include "pg/token.hpp"
+#include "pg/token_transaction.hpp"
 
 namespace trustpoint::pg {
 namespace {
@@ -74,7 +75,9 @@ TP_SQL_FUNCTION(tp_hsm_login) {
 TP_SQL_FUNCTION(tp_hsm_logout) {
   if (Backend* backend = ExistingBackend()) {
     backend->keep_session = false;
-    backend->connection.Release();
+    // What this transaction has done to keys is completed or undone in the session that it has, and at its
+    // end that goes.
+    if (!HasChangedKeys()) backend->connection.Release();
   }
   PG_RETURN_VOID();
 }

@@ -124,13 +124,7 @@ bool IsGone(const KnownKey& known) {
 // Makes room for a new key of the label in this very transaction. A key without a row could not get its label
 // back after a crash.
 void FreeLabel(const KnownKey& known) {
-  if (!known.has_row) return;
-  constexpr std::string_view kPrefix = "destroyed ";
-  char label[kPrefix.size() + 2 * hsm::kKeyIdSize + 1] = {};
-  memcpy(label, kPrefix.data(), kPrefix.size());
-  (void)hex_encode(reinterpret_cast<const char*>(known.id.bytes),
-                   std::min<size_t>(known.id.size, hsm::kKeyIdSize), label + kPrefix.size());
-  RenameInToken(known.id, known.label, label);
+  if (known.has_row) RenameInToken(known.id, known.label, DestroyedLabel(known.id));
 }
 
 }  // namespace

@@ -180,7 +180,9 @@ const KnownKey& FindTokenKey(std::string_view label, Operation operation) {
 const KnownKey& FindTokenKey(std::string_view label, Operation operation, bool* is_key) {
   KnownKeys& keys = ThisBackend().known_keys;
   const auto cached = keys.find(label);
-  KnownKey* known = cached != keys.end() ? &cached->second : Admit(label, is_key);
+  // What has no row is looked up again: nobody tells when a label becomes another key's, or the settings name
+  // another token.
+  KnownKey* known = cached != keys.end() && cached->second.has_row ? &cached->second : Admit(label, is_key);
   *is_key = true;
   CheckOperation(known, operation);
   return *known;

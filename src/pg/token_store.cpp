@@ -1,5 +1,8 @@
 #include "pg/token_store.hpp"
 
+#include <algorithm>
+
+#include "hsm/guard.hpp"
 #include "pg/backend.hpp"
 #include "pg/leftovers.hpp"
 #include "pg/token_catalog.hpp"
@@ -78,6 +81,15 @@ void DeleteTrash(const KeyId& id) {
   Execute(psprintf("DELETE FROM %s WHERE id IN (SELECT id FROM %s WHERE id = $1 FOR UPDATE SKIP LOCKED)",
                    table, table),
           1, types, values);
+}
+
+const char* DestroyedLabel(const KeyId& id) {
+  constexpr std::string_view kPrefix = "destroyed ";
+  const size_t bytes = std::min<size_t>(id.size, hsm::kKeyIdSize);
+  char* label = static_cast<char*>(palloc0(kPrefix.size() + 2 * bytes + 1));
+  memcpy(label, kPrefix.data(), kPrefix.size());
+  (void)hex_encode(reinterpret_cast<const char*>(id.bytes), bytes, label + kPrefix.size());
+  return label;
 }
 
 void GrantAllOperations(const KeyId& id, Oid role) {

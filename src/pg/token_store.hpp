@@ -28,6 +28,8 @@ void RenameTokenKey(const KeyId& id, std::string_view label);
 // Its grants go with it; the trash has it until it is gone from the token.
 void MoveToTrash(const KeyId& id, std::string_view label, bool has_row);
 void DeleteTrash(const KeyId& id);
+// The label that a destroyed key has in the token, as long as it is there; palloc'ed.
+const char* DestroyedLabel(const KeyId& id);
 // All operations on it, for the role that made it.
 void GrantAllOperations(const KeyId& id, Oid role);
 

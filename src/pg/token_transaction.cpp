@@ -105,10 +105,13 @@ void Undo(const Change& change) {
   const bool done = change.kind == Change::Kind::kDoomed ||
                     Try(&failure, change, [&](Session& session) { UndoInToken(session, change); });
   if (!done)
-    ereport(LOG,
-            (errmsg("trustpoint: what an aborted transaction did to a key in the token is not undone yet"),
-             errdetail_internal("%s", Reason(&failure)),
-             errhint("The next function that makes, renames or destroys a key in this database does it.")));
+    ereport(
+        LOG,
+        (errmsg("trustpoint: what an aborted transaction did to a key in the token is not undone yet"),
+         errdetail_internal("%s", Reason(&failure)),
+         change.slot >= 0
+             ? errhint("The next function that makes, renames or destroys a key in this database does it.")
+             : errhint("Set its dates again: nothing else does.")));
   if (change.slot >= 0)
     (void)(done ? JournalRemove(change.slot, change.id) : JournalMarkAborted(change.slot, change.id));
 }
@@ -127,12 +130,14 @@ void Commit(const Change& change) {
   if (done && change.slot >= 0) (void)JournalRemove(change.slot, change.id);
 }
 
-// The session that keys were used in is given back, unless tp_hsm_login() asked to keep it.
+// The session that keys were used in is given back, and one whose operation was cancelled, unless
+// tp_hsm_login() asked to keep it.
 void EndSession() {
   Backend* backend = ExistingBackend();
-  if (backend == nullptr || !backend->hold_session) return;
+  if (backend == nullptr) return;
   backend->hold_session = false;
-  if (!backend->keep_session && !proc_exit_inprogress) backend->connection.Release();
+  if (backend->connection.has_session() && !backend->keep_session && !proc_exit_inprogress)
+    backend->connection.Release();
 }
 
 }  // namespace

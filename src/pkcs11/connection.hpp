@@ -95,6 +95,7 @@ class Connection {
 
   Level level() const noexcept { return level_; }  // meaningful when started()
   bool started() const noexcept;
+  bool has_session() const noexcept { return anchor_ != nullptr; }
   std::uint64_t epoch() const noexcept {
     return epoch_;
   }  // grows whenever handles die: by a start, a logout, a stale handle

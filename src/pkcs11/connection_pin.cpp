@@ -5,6 +5,7 @@
 #include "pkcs11/connection.hpp"
 #include "pkcs11/retry.hpp"
 #include "pkcs11/rv.hpp"
+#include "pkcs11/softhsm_files.hpp"
 
 namespace trustpoint::pkcs11 {
 namespace {
@@ -31,9 +32,10 @@ void Connection::ChangePin(Session& session, const Pin& new_pin, std::string_vie
   session.MarkSent();
   const CK_RV rv = session.api()->C_SetPIN(session.handle(), Text(pin), pin.text.size(), Text(new_pin),
                                            new_pin.text.size());
-  if (rv == CKR_OK)
-    memo_->Refused(CKR_PIN_INCORRECT);  // what the token would say of the old PIN from now on
-  else if (rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LOCKED)
+  if (rv == CKR_OK) {
+    memo_->Refused(CKR_PIN_INCORRECT);                  // what the token would say of the old PIN from now on
+    mended_files_ += MendSoftHsmFiles(config_.module);  // the copy that it keeps opened by the old one
+  } else if (rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LOCKED)
     memo_->Refused(rv);
   else if (!IsVague(rv))  // the other refusals mean the new PIN
     memo_->Undecided();

@@ -89,6 +89,17 @@ is(trash(), '1', 'its row is in the trash');
 change_keys();
 is(trash(), '0', 'until the next change');
 
+# tp_hsm_logout() in between: the session goes when all is done.
+my $at = -s $node->logfile;
+ask($session, q{SELECT tp_generate_ec_key('kept'); BEGIN; SELECT tp_generate_ec_key('made'), tp_rename_key('kept', 'renamed');
+    SELECT tp_set_key_attributes('renamed', '2026-01-01', '2027-01-01'); SELECT tp_hsm_logout(); ROLLBACK});
+is(in_token(), 'kept', 'undone though the session was given up');
+like(ask($session, q{SELECT string_agg(value, '') FROM tp_key_attributes('kept') WHERE attribute ~ 'DATE'}), qr/^[ 0]*$/, 'with its dates');
+is(ask($session, 'SELECT state FROM tp_hsm_session()'), 'closed', 'and then it is gone');
+ask($session, q{BEGIN; SELECT tp_destroy_key('kept'); SELECT tp_hsm_logout(); COMMIT});
+is(in_token(), '', 'destroyed though the session was given up');
+unlike(slurp_file($node->logfile, $at), qr/not undone yet|still in the token/, 'nothing was left to do');
+
 # PREPARE TRANSACTION.
 $node->append_conf('postgresql.conf', 'max_prepared_transactions = 5');
 $node->restart;
@@ -280,6 +291,20 @@ for my $end ('ROLLBACK', 'COMMIT') {
     is(in_token(), $end eq 'COMMIT' ? '' : 'kept', "$end: which the next change does");
     is(journal_entries() . trash(), '00', "$end: and then nothing is");
 }
+
+# Where the journal is another one, as on a standby that takes over, the row alone says what was decided.
+$session = session($node);
+ask($session, $_) for q{SELECT tp_generate_ec_key('decided')}, q{BEGIN; SELECT tp_destroy_key('decided')};
+rename $tokens, "$tokens.away" or die $!;
+ask($session, 'COMMIT');
+$session->quit;
+$node->stop;
+unlink $node->data_dir . '/trustpoint.journal' or die $!;
+rename "$tokens.away", $tokens or die $!;
+$node->start;
+like(in_token(), qr/destroyed/, 'a key that could not be destroyed at the commit, and nothing in the journal');
+change_keys();
+is(in_token() . trash(), '0', 'the next change destroys it');
 
 # The same for a savepoint: its label is that of the whole transaction's end, which others wait for.
 sql(q{SELECT tp_generate_ec_key('one')});

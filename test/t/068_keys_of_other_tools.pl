@@ -62,6 +62,33 @@ like(try(q{SELECT tp_sign('long id', 'x')}), qr/^\\x30/, 'a key with a long CKA_
 like(try("SELECT $_"), qr/^55000: the key has no CKA_ID, or one of more than 64 bytes/, "and is not changed: $_")
   for q{tp_rename_key('long id', 'x')}, q{tp_destroy_key('long id')}, q{tp_grant_key('long id', 'app', '{sign}')};
 
+# ---- a label that becomes another key's, in a session that has used it: nobody tells the session
+
+sub remove_pair { pkcs11_tool($node, '--delete-object', '--type', $_, '--id', $_[0]) for qw(privkey pubkey); }
+my $signs = q{SELECT tp_verify('moves', 'x', tp_sign('moves', 'x')), length(tp_public_key('moves'))};
+make_pair('EC:prime256v1', '--id', 'aa10', '--label', 'moves');
+like(try($signs), qr/^t\|/, 'a key of another tool signs');
+remove_pair('aa10');
+make_pair('EC:secp384r1', '--id', 'aa11', '--label', 'moves');
+my $after = try($signs);
+is($after, try_sql($node, 'postgres', $signs), 'made anew under another id, it is the new one, as in a new session');
+remove_pair('aa11');
+make_pair('rsa:2048', '--id', 'aa11', '--label', 'moves');
+is(try($signs), try_sql($node, 'postgres', $signs), 'and under the same id with another type');
+
+# Another database, whose tables tell this one nothing.
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+set_up($node, 'other');
+$node->safe_psql('other', q{BEGIN; SELECT tp_rename_key('moves', 'moved'); SELECT tp_generate_ec_key('moves'); COMMIT});
+is(try($signs), try_sql($node, 'postgres', $signs), 'renamed there, and its label given to another');
+like($after, qr/^t\|/, 'all signed');
+
+# Another token.
+$node->safe_psql('postgres', 'CREATE DATABASE third');
+$node->safe_psql('third', q{CREATE EXTENSION trustpoint; SELECT tp_hsm_init_token('tp2')});
+$node->safe_psql('third', q{SET trustpoint.token = 'tp2'; SELECT tp_generate_rsa_key('moves', 2048)});
+is(try("SET trustpoint.token = 'tp2'; $signs"), try_sql($node, 'postgres', "SET trustpoint.token = 'tp2'; $signs"), 'the settings name another token');
+
 $session->quit;
 $node->stop;
 done_testing();

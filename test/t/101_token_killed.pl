@@ -64,6 +64,14 @@ is($node->safe_psql('postgres', $read), 10, 'so is the KEK');
 is($node->safe_psql('postgres', q{SELECT tp_generate_ec_key('made') IS NULL, tp_create_dek('made') IS NULL, tp_setup() IS NULL}), 'f|f|f', 'and keys are made');
 is($node->safe_psql('postgres', q{SELECT tp_destroy_key('signs') IS NULL; SELECT count(*) FROM tp_hsm_keys() WHERE label = 'signs'}), "f\n0", 'and destroyed');
 
+# The copy follows a change of the PIN at once: the old one opens neither.
+my $folder = token_folder($node);
+write_pin("$folder/new_pin", '56781234');
+$node->safe_psql('postgres', "SELECT tp_hsm_change_pin('$folder/new_pin')");
+is(slurp_file("$token.trustpoint"), slurp_file($token), 'the copy has the new PIN');
+write_pin("$folder/pin", '56781234');
+is($node->safe_psql('postgres', $read), 10, 'which opens the token');
+
 # What a kill in the middle of a login leaves behind, with the log that tells of it.
 my $before = -s $node->logfile;
 truncate $token, 0 or die $!;
