@@ -98,6 +98,7 @@ inline void LockForEncryption(FunctionCallInfo fcinfo, const char* function) {
   if (internal::locked_for_encryption != FindTables(fcinfo).dek) [[unlikely]]
     internal::LockForEncryption(function);
 }
+inline bool HasEncrypted(Oid table) { return internal::locked_for_encryption == table; }
 void ForgetEncryptionLock();  // at the end of a transaction
 
 // The row of the KEK that wrapped it.

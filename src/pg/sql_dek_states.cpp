@@ -65,7 +65,7 @@ TP_SQL_FUNCTION(tp_destroy_dek) {
   if (MayHaveUnseenValues(row.id))
     ereport(ERROR,
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-             errmsg("DEK %u (%s) was not destroyed: transactions that had encrypted have only ended now",
+             errmsg("DEK %u (%s) was not destroyed: transactions that may have encrypted have only ended now",
                     row.id, ShownFromUtf8(row.name)),
              errdetail("They may have left values under it that nobody could see before."),
              errhint("Look with tp_key_usage again, then repeat the call. tp_disable_dek(%u), committed "

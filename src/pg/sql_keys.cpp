@@ -148,7 +148,7 @@ TP_SQL_FUNCTION(tp_rotate_dek) {
   const KekRow kek = NewestKek();
   RetireDeks(purpose, name.view());
   const std::uint32_t id = CreateDek(kek, purpose, name.view());
-  AuditKey("rotate_dek", row.name, id);
+  AuditKey("rotate_dek", pnstrdup(name.data, name.size), id);
   PG_RETURN_INT32(static_cast<int32>(id));
 }
 

@@ -54,6 +54,11 @@ void WrapAll(const KekRow& kek_row, const WrappedDeks& deks) {
   }
 }
 
+// Errors there name the settings that they come from in every other function.
+void SayWhichToken(void*) {
+  errcontext("on the token to move to, whose settings are the arguments of tp_move_to_token()");
+}
+
 const char* Setting(const char* name, const char* value) {
   return psprintf("trustpoint.%s = %s\n", name, quote_literal_cstr(value));
 }
@@ -71,11 +76,11 @@ TP_SQL_FUNCTION(tp_move_to_token) {
     utf8[i] = TextArgument(fcinfo, i, kNames[i]);
     arguments[i] = text_to_cstring(PG_GETARG_TEXT_PP(i));
   }
-  BeginKeyChange(fcinfo, "tp_move_to_token()");
   // It loads a library and reads a file of the caller's choice.
   if (!superuser())
     ereport(ERROR,
             (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only superusers may move to another token")));
+  BeginKeyChange(fcinfo, "tp_move_to_token()");
   if (HasChangedKeys())
     ereport(ERROR,
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -88,8 +93,11 @@ TP_SQL_FUNCTION(tp_move_to_token) {
   Backend& backend = ThisBackend();
   const auto text = [&](int i) { return std::string(utf8[i].view()); };
   Run([&] { backend.elsewhere = {text(0), text(3), text(4), text(1), text(2)}; });
+  ErrorContextCallback context = {error_context_stack, SayWhichToken, nullptr};
+  error_context_stack = &context;
   const KekRow kek = FindOrCreateNewKek(fcinfo, utf8[5].view());
   WrapAll(kek, deks);
+  error_context_stack = context.previous;
   backend.StopMoving();
 
   InsertKek(kek);

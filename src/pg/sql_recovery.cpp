@@ -137,8 +137,9 @@ TP_SQL_FUNCTION(tp_recover_dek) {
   const Utf8 label = from_token ? TextArgument(fcinfo, 2, "key_label") : Utf8{};
   const char* file = from_token ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(3));
   const char* passphrase_file = PG_ARGISNULL(4) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(4));
+  FindTables(fcinfo);
+  RequireOwner("recover a DEK");  // a grant for keys, which the next line asks for, does not open this
   BeginKeyChange(fcinfo, "tp_recover_dek()");
-  RequireOwner("recover a DEK");
   if (!from_token && !has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
     ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                     errmsg("only members of pg_read_server_files may name a file of the server")));

@@ -4,6 +4,7 @@
 #include "pg/store.hpp"
 
 extern "C" {
+#include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 }
@@ -28,6 +29,7 @@ double SecondsSince(TimestampTz then, TimestampTz now) {
 //
 // rows_done 0 in the phase "counting" begins a job. Written with each batch's commit.
 TP_SQL_FUNCTION(tp_note_reencryption) {
+  PreventCommandDuringRecovery("tp_reencrypt_column()");
   for (int i = 0; i < 6; ++i) RequireArgument(fcinfo, i, "of tp_note_reencryption");
   FindTables(fcinfo);
   Reencryption job;

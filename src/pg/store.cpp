@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "pg/catalog.hpp"
+#include "pg/keys.hpp"
 #include "pg/rights.hpp"
 #include "pg/text.hpp"
 #include "pg/transaction_lock.hpp"
 #include "pg/write.hpp"
 
 extern "C" {
-#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
@@ -18,7 +18,6 @@ extern "C" {
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 }
 
 namespace trustpoint::pg {
@@ -70,10 +69,7 @@ void BeginKeyRemoval(FunctionCallInfo fcinfo, const char* function) {
   const Oid table = FindTables(fcinfo).dek;
   RequireKeysGrant();
   // Our own lock would not stop us.
-  Relation relation = table_open(table, AccessShareLock);
-  const bool encrypted = CheckRelationLockedByMe(relation, RowShareLock, false);
-  table_close(relation, NoLock);
-  if (encrypted)
+  if (HasEncrypted(table))
     ereport(ERROR,
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
              errmsg("%s cannot follow tp_encrypt or tp_rewrap in one transaction", function),

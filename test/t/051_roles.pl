@@ -208,6 +208,8 @@ for my $pair ([qw(keys status)], [qw(keys rewrap)], [qw(status keys)], [qw(rewra
 sql('CREATE ROLE wide LOGIN; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO wide');
 is(as('wide', "SELECT $call{$_}"), '42501: role "wide" may not change keys', "$_ by who may execute all functions")
   for 'tp_destroy_dek(integer,text)', 'tp_disable_dek(integer)', 'tp_enable_dek(integer)', 'tp_rotate_dek(text,text)', 'tp_rotate_kek(text)', 'tp_setup()';
+is(as('wide', q{SELECT tp_recover_dek(1, '\x00', key_file => '/x')}), '42501: only the owner of the extension and superusers may recover a DEK', 'no grant opens that');
+is(as('wide', q{SELECT tp_move_to_token('/x', '', '/x')}), '42501: only superusers may move to another token', 'nor that');
 sql(q{SELECT tp_grant('r_encrypt', 'encrypt'), tp_grant('r_decrypt', 'decrypt')});
 is(as('r_encrypt', "SELECT tp_decrypt('$value{default}')") =~ s/:.*//r, '42501', 'encrypt does not decrypt');
 my $sealed = as('r_encrypt', q{SELECT tp_encrypt('of r_encrypt')});

@@ -173,6 +173,16 @@ is(try_sql($node, 'postgres', q{SELECT count(*) FROM tp_verify_keys() WHERE NOT 
 is(try_sql($node, 'postgres', q{SELECT state, count(*) FROM tp_keyring WHERE name <> 'removed' GROUP BY 1 ORDER BY 1}),
     "active|3\ndestroyed|4\ndisabled|1\nretired|4", 'the tombstones stay');
 
+# Locked rows of keys are no values.
+like(ask($session, q{BEGIN; SELECT count(*) FROM (SELECT FROM tp_dek FOR UPDATE) AS locked; SELECT tp_disable_dek(id) FROM tp_keyring WHERE state = 'retired' LIMIT 1; ROLLBACK}),
+    qr/^\d+\s*$/, 'whoever has locked rows of keys may disable one');
+
+# No version is active: as the HINT says.
+ask($session, q{SELECT tp_create_dek('none'); UPDATE tp_dek SET state = 'retired' WHERE name = 'none'});
+like(ask($session, q{SELECT tp_encrypt('x', '', 'none')}), qr/^55000: /, 'no active version');
+like(ask($session, q{SELECT tp_rotate_dek('none')}), qr/^\d+$/, 'the next one is made');
+like(slurp_file($node->logfile), qr/"event": "rotate_dek".*"key": "none"/, 'and audited by its name');
+
 # A lock_timeout ends the wait, and nothing has changed.
 ask($session, 'BEGIN');
 ask($session, q{SELECT tp_encrypt('x')});

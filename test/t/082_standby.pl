@@ -56,6 +56,8 @@ for my $call (q{tpsec_encrypt('x')}, q{tp_import_dek(decode(repeat('00', 40), 'h
     like(try_sql($standby, 'postgres', "SELECT $call"), qr/^25006: cannot execute $function\(\) during recovery/, "standby: $function is refused");
 }
 like(try_sql($standby, 'postgres', "SELECT tp_grant('nobody', 'search')"), qr/^25006/, 'standby: grants are made on the primary');
+is(try_sql($standby, 'postgres', q{CALL tp_reencrypt_column('person', 'email', $$tp_context('person', id::text)$$)}),
+    '25006: cannot execute tp_reencrypt_column() during recovery', 'standby: re-encryption too');
 is(try_sql($standby, 'postgres', q{SELECT tpsec_encrypt('')}), '25006: cannot execute tpsec_encrypt() during recovery', 'standby: for the empty text too');
 is(try_sql($standby, 'postgres', 'SELECT count(*) FILTER (WHERE ok) FROM tp_verify_keys()'), '3', 'standby: all keys are well');
 
