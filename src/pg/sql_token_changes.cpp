@@ -29,22 +29,40 @@ void RequireId(const KnownKey& known) {
                     errhint("Give it one of its own with the tools of the token.")));
 }
 
+// Rows have labels as text, and whole; other tools may have given a key one that is not.
+constexpr std::size_t kMaxRowLabel = sizeof TokenKeyRow::label - 2;
+
+bool FitsRow(std::string_view label) { return label.size() <= kMaxRowLabel && IsUtf8(label); }
+
+[[noreturn]] void RaiseLabel(const KnownKey& known, const char* hint) {
+  ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                  known.label.empty()
+                      ? errmsg("the key has no label")
+                      : errmsg("the label of the key is not UTF-8, or longer than %zu bytes", kMaxRowLabel),
+                  errhint("%s", hint)));
+  pg_unreachable();
+}
+
 // The key that other tools made, as the token describes it, in a row of this database. What an AES key has
 // encrypted so far keeps its label of then, which may be none.
 void Adopt(const KnownKey& known, std::string_view label) {
   Described described = {};
   WithTokenKey(known, [&](Session&, const hsm::TokenKey& key) { described = Describe(key); });
   NewRow row = described.Row(known.id, pnstrdup(label.data(), label.size()));
-  row.bound_label = pstrdup(known.bound_label.c_str());
+  if (FitsRow(known.bound_label))
+    row.bound_label = pstrdup(known.bound_label.c_str());
+  else if (known.type == crypto::KeyType::kAes)
+    RaiseLabel(known,
+               "Decrypt what it has encrypted, which is bound to the label; then give it another one with "
+               "the tools of the token.");
   InsertTokenKey(row);
 }
 
 // SQL knows the keys of this database by their labels. name: what the caller called it by.
 void RequireLabel(const KnownKey& known, std::string_view name) {
-  if (known.label.empty())
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the key has no label"),
-                    errhint("Give it one: SELECT tp_rename_key(%s, 'new label');",
-                            quote_literal_cstr(ShownFromUtf8(name)))));
+  if (known.label.empty() || !FitsRow(known.label))
+    RaiseLabel(known, psprintf("Give it a new one: SELECT tp_rename_key(%s, 'new label');",
+                               quote_literal_cstr(ShownFromUtf8(name))));
 }
 
 // The key to be changed, with its label locked.

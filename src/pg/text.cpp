@@ -17,10 +17,6 @@ namespace {
 // In these the bytes are UTF-8 already, or are taken to be: SQL_ASCII says nothing of them.
 bool KeepsBytes(int encoding) { return encoding == PG_UTF8 || encoding == PG_SQL_ASCII; }
 
-bool IsUtf8(std::string_view text) {
-  return pg_verify_mbstr(PG_UTF8, text.data(), static_cast<int>(text.size()), true);
-}
-
 bool IsHigh(char c) { return (c & 0x80) != 0; }
 
 bool IsAscii(std::string_view text) { return std::none_of(text.begin(), text.end(), IsHigh); }
@@ -70,6 +66,10 @@ void WipeAndFree(char* data, size_t size) {
 }
 
 }  // namespace
+
+bool IsUtf8(std::string_view text) {
+  return pg_verify_mbstr(PG_UTF8, text.data(), static_cast<int>(text.size()), true);
+}
 
 Utf8 internal::ConvertToUtf8(std::string_view text) {
   const int encoding = GetDatabaseEncoding();

@@ -24,6 +24,9 @@ struct Utf8 {
   }
 };
 
+// What comes from elsewhere may be any bytes.
+bool IsUtf8(std::string_view text);
+
 namespace internal {
 extern bool is_utf8;  // the database's encoding, once ConvertToUtf8 has asked: then text is valid as it is
 Utf8 ConvertToUtf8(std::string_view text);

@@ -5,6 +5,7 @@
 #include "hsm/guard.hpp"
 #include "pg/backend.hpp"
 #include "pg/leftovers.hpp"
+#include "pg/text.hpp"
 #include "pg/token_catalog.hpp"
 #include "pg/token_keys.hpp"
 #include "pg/write.hpp"
@@ -62,7 +63,9 @@ void RenameTokenKey(const KeyId& id, std::string_view label) {
 
 void MoveToTrash(const KeyId& id, std::string_view label, bool has_row) {
   Oid types[] = {BYTEAOID, TEXTOID, TEXTOID, TEXTOID};
-  Datum values[] = {BytesValue(id.view()), TextValue(label), TokenSerial(), RoleName()};
+  // The label is for people alone, and no text where other tools gave the key one that is none.
+  Datum values[] = {BytesValue(id.view()), CStringGetTextDatum(ShownFromUtf8(label)), TokenSerial(),
+                    RoleName()};
   if (has_row)
     ExecuteOnRow("the key", psprintf("DELETE FROM %s WHERE id = $1", QualifiedName(KnownTokenTables().key)),
                  1, types, values);

@@ -48,6 +48,30 @@ make_pair('EC:prime256v1', '--id', $_, '--label', 'twin') for 'aa05', 'aa06';
 is(try(q{BEGIN; SELECT tp_rename_key('pkcs11:id=%aa%05', 'other'); ROLLBACK}), '', 'one of two keys of a label is renamed');
 is(labels('aa05'), 'twin,twin', 'and has it back after a rollback');
 
+# ---- a label that a row cannot hold: no text, or too long
+
+make_pair('EC:prime256v1', '--id', 'aa21', '--label', "bad\xff\xfe");
+make_pair('EC:prime256v1', '--id', 'aa22', '--label', "\xc3\xa9" x 150);
+pkcs11_tool($node, '--keygen', '--key-type', 'AES:32', '--id', 'aa23', '--label', "aes\xff", '--usage-decrypt', '--sensitive', '--allowed-mechanisms', 'AES-GCM');
+my $refused = qr/^22023: the label of the key is not UTF-8, or longer than 254 bytes/;
+for my $key ('pkcs11:id=%aa%21', 'pkcs11:id=%aa%22') {
+    like(try("SELECT tp_sign('$key', 'x')"), qr/^\\x30/, "$key signs");
+    like(try("SELECT $_"), $refused, "and has no row: $_") for "tp_token_key_id('$key')", "tp_grant_key('$key', 'app', '{sign}')";
+}
+is(try(q{SELECT convert_from(tp_aes_decrypt(uri, tp_aes_encrypt(uri, 'x')), 'UTF8') FROM (VALUES ('pkcs11:id=%aa%23')) AS v (uri)}), 'x', 'an AES key encrypts');
+like(try(q{SELECT tp_rename_key('pkcs11:id=%aa%23', 'new aes')}), $refused, 'and keeps the label that this is bound to');
+is(try(q{BEGIN; SELECT tp_rename_key('pkcs11:id=%aa%21', 'good'); ROLLBACK}), '', 'a pair is given another label');
+is(labels('aa21'), "bad\xff\xfe,bad\xff\xfe", 'which goes with a rollback');
+is(try(q{SELECT tp_rename_key('pkcs11:id=%aa%21', 'good')}), '', 'and without one');
+is(try(q{SELECT tp_grant_key('good', 'app', '{sign}')}), '', 'and is granted then');
+is(try(q{SELECT tp_destroy_key('pkcs11:id=%aa%23')}), '', 'a key with such a label is destroyed');
+is(try(q{SELECT label FROM tp_token_trash}), 'aes?', 'what is kept of it is text');
+my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
+$node->command_ok([ 'pg_dump', '--file', $dump, 'postgres' ], 'a dump');
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+$node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', 'restored', '-f', $dump ], 'is restored');
+is($node->safe_psql('restored', q{SELECT count(*) FROM tp_token_key JOIN tp_key_grant USING (id) WHERE label = 'good'}), '1', 'with grants');
+
 # ---- a short key
 
 make_pair('rsa:1024', '--id', 'aa08', '--label', 'short');
