@@ -21,9 +21,7 @@ void CheckDecrypts(const TokenKey& key) {
         ErrorCode::kInvalidArgument,
         std::string(key.type == crypto::KeyType::kEc ? "an EC" : "an AES") + " key does not decrypt by RSA",
         {}, "Use an RSA key that was made with usage 'decrypt'.");
-  if (key.secret == CK_INVALID_HANDLE)
-    throw Error(ErrorCode::kInvalidArgument,
-                "the token holds only the public half of the key \"" + key.label + "\"");
+  key.RequirePrivate();
   if (!key.can_decrypt)
     throw Error(ErrorCode::kInvalidArgument, "the key \"" + key.label + "\" is not for decryption", {},
                 "A key signs or decrypts, never both: use one that was made with usage 'decrypt'.");

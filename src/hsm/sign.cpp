@@ -33,9 +33,7 @@ CK_MECHANISM_TYPE RawMechanism(Scheme scheme) {
 void CheckSigns(const TokenKey& key) {
   if (key.type == crypto::KeyType::kAes)
     throw Error(ErrorCode::kInvalidArgument, "an AES key does not sign", {}, "Use an RSA or EC key.");
-  if (key.secret == CK_INVALID_HANDLE)
-    throw Error(ErrorCode::kInvalidArgument,
-                "the token holds only the public half of the key \"" + key.label + "\"");
+  key.RequirePrivate();
   if (!key.can_sign)
     throw Error(ErrorCode::kInvalidArgument, "the key \"" + key.label + "\" is not for signatures", {},
                 "A key signs or decrypts, never both: use one that was made with usage 'sign'.");

@@ -143,6 +143,15 @@ const crypto::PublicKey& TokenKey::RequirePublic() const {
   throw Error(ErrorCode::kNotFound, "the token shows no public half of the key \"" + label + "\"");
 }
 
+void TokenKey::RequirePrivate() const {
+  if (secret == CK_INVALID_HANDLE)
+    throw Error(ErrorCode::kInvalidArgument,
+                "the token holds only the public half of the key \"" + label + "\"");
+  if (pin_each_time)
+    throw Error(ErrorCode::kInvalidArgument, "the key \"" + label + "\" wants the PIN at each use",
+                "It has CKA_ALWAYS_AUTHENTICATE, and a session logs in once.", "Use another key.");
+}
+
 TokenKey FindKey(Session& session, const KeyRef& ref) {
   RefuseKek(ref.id, ref.label);
   TokenKey key;
@@ -164,6 +173,7 @@ TokenKey FindKey(Session& session, const KeyRef& ref) {
   // Where the token does not say, the operation itself will.
   key.can_sign = pkcs11::ReadBool(session, key.secret, CKA_SIGN).value_or(true);
   key.can_decrypt = pkcs11::ReadBool(session, key.secret, CKA_DECRYPT).value_or(true);
+  key.pin_each_time = pkcs11::ReadBool(session, key.secret, CKA_ALWAYS_AUTHENTICATE).value_or(false);
   return key;
 }
 

@@ -39,6 +39,7 @@ struct TokenKey {
   unsigned bits = 0;                                   // RSA, AES
   crypto::Curve curve = crypto::Curve::kP256;          // EC
   bool can_sign = false, can_decrypt = false;          // the private or AES key's CKA_SIGN, CKA_DECRYPT
+  bool pin_each_time = false;                          // a private key's CKA_ALWAYS_AUTHENTICATE
   std::optional<AesMode> mode;                         // of CKA_ALLOWED_MECHANISMS, where the module keeps it
   CK_OBJECT_HANDLE secret = CK_INVALID_HANDLE;         // the private or AES key; none for a public key alone
   CK_OBJECT_HANDLE public_object = CK_INVALID_HANDLE;  // none where the token keeps no public half
@@ -47,6 +48,8 @@ struct TokenKey {
   const crypto::PublicKey* public_key() const noexcept { return public_key_ ? &*public_key_ : nullptr; }
   // Throws kInvalidArgument for an AES key, kNotFound where the token shows no public half.
   const crypto::PublicKey& RequirePublic() const;
+  // Throws kInvalidArgument for a public key alone, and for a private key that wants the PIN at each use.
+  void RequirePrivate() const;
 
   std::optional<crypto::PublicKey> public_key_;
   mutable unsigned supported = 0;  // bits of the schemes that the token is known to sign with

@@ -72,6 +72,14 @@ $node->safe_psql('postgres', 'CREATE DATABASE restored');
 $node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', 'restored', '-f', $dump ], 'is restored');
 is($node->safe_psql('restored', q{SELECT count(*) FROM tp_token_key JOIN tp_key_grant USING (id) WHERE label = 'good'}), '1', 'with grants');
 
+# ---- a key that wants the PIN at each use
+
+make_pair('EC:prime256v1', '--id', 'aa25', '--label', 'each time', '--always-auth');
+pkcs11_tool($node, '--keypairgen', '--key-type', 'rsa:2048', '--id', 'aa26', '--label', 'each time rsa', '--usage-decrypt', '--always-auth');
+like(try("SELECT $_"), qr/^22023: the key "each time(?: rsa)?" wants the PIN at each use/, "a key that wants the PIN at each use is refused: $_")
+  for q{tp_sign('each time', 'x')}, q{tp_csr('each time', 'CN=x')}, q{tp_rsa_decrypt('each time rsa', tp_rsa_encrypt('each time rsa', 'x'))};
+is(try(q{SELECT tp_rename_key('each time', 'always')}), '', 'and is there for all that needs no PIN');
+
 # ---- a short key
 
 make_pair('rsa:1024', '--id', 'aa08', '--label', 'short');
