@@ -16,9 +16,8 @@ using base::ErrorCode;
 
 constexpr CK_RV kAeadDecryptFailed = 0x42;  // of PKCS#11 3.0, not in the header
 
-Error NotSupported(std::string_view name, std::string_view detail) {
-  return Error(ErrorCode::kTokenRefused, "the token does not support " + std::string(name), detail,
-               "tp_hsm_mechanisms() lists what the token supports.");
+Error NotSupported(std::string_view name, std::string_view detail, std::string_view hint) {
+  return Error(ErrorCode::kTokenRefused, "the token does not support " + std::string(name), detail, hint);
 }
 
 bool MeansMechanism(CK_RV rv) {
@@ -46,14 +45,16 @@ std::size_t Written(CK_ULONG size, base::MutableBytes out) {
 
 void RequireMechanism(Session& session, CK_MECHANISM_TYPE type, CK_FLAGS needed) {
   if (HasMechanism(session.module(), session.slot(), type, needed)) return;
-  throw NotSupported(MechanismName(type), {});
+  throw NotSupported(MechanismName(type), {}, "tp_hsm_mechanisms() lists what the token supports.");
 }
 
 void CheckInit(Session& session, CK_RV rv, const char* function, const NamedMechanism& mechanism) {
   if (MeansMechanism(rv))
     throw NotSupported(
         mechanism.name.empty() ? MechanismName(mechanism.mechanism.mechanism) : std::string(mechanism.name),
-        std::string(function) + ": " + RvName(rv))
+        std::string(function) + ": " + RvName(rv),
+        "tp_hsm_mechanisms() lists what the token supports, tp_key_attributes() what a key is limited to "
+        "(CKA_ALLOWED_MECHANISMS).")
         .WithTokenCode(rv);
   session.Check(rv, function);
 }

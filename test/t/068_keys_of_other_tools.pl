@@ -80,6 +80,14 @@ like(try("SELECT $_"), qr/^22023: the key "each time(?: rsa)?" wants the PIN at 
   for q{tp_sign('each time', 'x')}, q{tp_csr('each time', 'CN=x')}, q{tp_rsa_decrypt('each time rsa', tp_rsa_encrypt('each time rsa', 'x'))};
 is(try(q{SELECT tp_rename_key('each time', 'always')}), '', 'and is there for all that needs no PIN');
 
+# ---- a key for one mechanism
+
+pkcs11_tool($node, '--keypairgen', '--key-type', 'rsa:2048', '--id', 'aa27', '--label', 'limited', '--usage-sign', '--allowed-mechanisms', 'SHA256-RSA-PKCS');
+my ($limited, $errors) = answer_and_errors($node, 'postgres', q{SELECT tp_sign('limited', 'x', 'rsa-pkcs1-sha256')});
+like($limited, qr/^38000: the token does not support CKM_RSA_PKCS/, 'a key that is limited to another mechanism does not sign');
+like($errors, qr/^HINT: .*CKA_ALLOWED_MECHANISMS/m, 'and the hint says where that is seen');
+like(try(q{SELECT value FROM tp_key_attributes('limited') WHERE attribute = 'CKA_ALLOWED_MECHANISMS'}), qr/CKM_SHA256_RSA_PKCS/, 'it is');
+
 # ---- a short key
 
 make_pair('rsa:1024', '--id', 'aa08', '--label', 'short');
