@@ -47,8 +47,8 @@ EVP_MAC_CTX* NewHmacSha256();
 // label: of OAEP.
 bool SetRsaPadding(EVP_PKEY_CTX* context, RsaPadding padding, base::Bytes label);
 
-// Throws kInvalidArgument for a curve that is not on the list.
-Curve CurveOf(const EVP_PKEY* key);
+// nullopt: it is not on the list.
+std::optional<Curve> CurveOf(const EVP_PKEY* key);
 
 // Throws kOutOfMemory naming what failed, with OpenSSL's reason, and empties OpenSSL's error queue. What we
 // ask for is valid and in every OpenSSL 3, so that it fails for want of memory, which OpenSSL itself seldom

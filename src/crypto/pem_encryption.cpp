@@ -5,6 +5,7 @@
 #include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 
+#include "base/error.hpp"
 #include "crypto/openssl.hpp"
 #include "crypto/password_cost.hpp"
 
@@ -59,8 +60,15 @@ bool DecryptPkcs8(PemBlock* block, base::Bytes passphrase) {
 bool IsEncrypted(const PemBlock& block) { return block.name == kEncryptedPkcs8 || !block.header.empty(); }
 
 bool Decrypt(PemBlock* block, base::Bytes passphrase) {
-  return block->name == kEncryptedPkcs8 ? DecryptPkcs8(block, passphrase)
-                                        : DecryptByHeader(block, passphrase);
+  if (block->name == kEncryptedPkcs8 ? DecryptPkcs8(block, passphrase) : DecryptByHeader(block, passphrase))
+    return true;
+  // The oldest entry is the cause.
+  const bool offered = ERR_GET_REASON(ERR_peek_error()) != ERR_R_UNSUPPORTED;
+  ThrowIfOutOfMemory();
+  if (offered) return false;
+  throw base::Error(base::ErrorCode::kInvalidArgument,
+                    "the private key is encrypted in a way that OpenSSL offers no more", {},
+                    "Encrypt it anew: 'openssl pkcs8 -topk8 -provider legacy -provider default'.");
 }
 
 }  // namespace trustpoint::crypto

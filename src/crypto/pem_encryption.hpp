@@ -10,7 +10,7 @@ inline constexpr std::string_view kEncryptedPkcs8 = "ENCRYPTED PRIVATE KEY";
 
 bool IsEncrypted(const PemBlock& block);
 // False: the passphrase is wrong or the block damaged. Afterwards it holds what was encrypted. Throws
-// kInvalidArgument when the passphrase is to be hashed for too long.
+// kInvalidArgument when the passphrase is to be hashed for too long, or OpenSSL does not offer the cipher.
 bool Decrypt(PemBlock* block, base::Bytes passphrase);
 
 }  // namespace trustpoint::crypto

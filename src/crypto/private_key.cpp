@@ -72,10 +72,10 @@ Key ReadPem(std::string_view pem, std::optional<base::Bytes> passphrase) {
 
 Number ReadNumber(const EVP_PKEY* key, const char* name) {
   BIGNUM* number = nullptr;
-  if (EVP_PKEY_get_bn_param(key, name, &number) != 1)
-    ThrowNoKey("the private key lacks some of its numbers",
-               "An RSA key must hold its primes: 'openssl rsa' writes a whole one.");
-  return Number(number);
+  if (EVP_PKEY_get_bn_param(key, name, &number) == 1) return Number(number);
+  if (!IsOfType(key, "RSA")) ThrowNoKey("the number or the point of the EC key is none of its curve");
+  ThrowNoKey("the private key lacks some of its numbers",
+             "An RSA key must hold its primes: 'openssl rsa' writes a whole one.");
 }
 
 std::vector<std::uint8_t> PublicNumber(const EVP_PKEY* key, const char* name) {
@@ -152,7 +152,10 @@ PrivateKey ReadPrivateKey(std::string_view pem, std::optional<base::Bytes> passp
     TakeRsa(key.get(), &taken);
   } else if (IsOfType(key.get(), "EC")) {
     taken.type = KeyType::kEc;
-    taken.curve = CurveOf(key.get());
+    const auto curve = CurveOf(key.get());
+    if (!curve)
+      ThrowNoKey("the curve of the key is not on the list", "Curves are P-256, P-384, P-521 and secp256k1.");
+    taken.curve = *curve;
     taken.bits = CurveBits(taken.curve);
     TakeEc(key.get(), &taken);
   } else {

@@ -106,13 +106,13 @@ bool SetScheme(EVP_PKEY_CTX* context, SignatureAlgorithm algorithm) {
 
 }  // namespace
 
-Curve CurveOf(const EVP_PKEY* key) {
+std::optional<Curve> CurveOf(const EVP_PKEY* key) {
   char name[64] = "";
   std::size_t size = 0;
   if (EVP_PKEY_get_group_name(key, name, sizeof name, &size) == 1)
     for (std::size_t i = 0; i < std::size(kGroupNames); ++i)
       if (std::strcmp(name, kGroupNames[i]) == 0) return static_cast<Curve>(i);
-  ThrowBadKey("the curve of the key is not on the list");
+  return std::nullopt;
 }
 
 void PublicKey::Free::operator()(evp_pkey_st* key) const noexcept { EVP_PKEY_free(key); }
@@ -123,7 +123,9 @@ PublicKey::PublicKey(evp_pkey_st* key) : key_(key) {
     CheckRsa(key, bits_);
   } else if (IsOfType(key, "EC")) {
     type_ = KeyType::kEc;
-    curve_ = CurveOf(key);
+    const auto curve = CurveOf(key);
+    if (!curve) ThrowBadKey("the curve of the key is not on the list");
+    curve_ = *curve;
     bits_ = CurveBits(curve_);
     if (EVP_PKEY_public_check_quick(ContextFor(key).get()) != 1) ThrowBadKey("the public key is not valid");
   } else {

@@ -33,6 +33,15 @@ std::string MessageOf(std::string_view pem, std::optional<base::Bytes> passphras
   return "read";
 }
 
+std::string HintOf(std::string_view pem) {
+  try {
+    ReadPrivateKey(pem, std::nullopt);
+  } catch (const base::Error& error) {
+    return error.failure().hint;
+  }
+  return "read";
+}
+
 std::vector<EVP_PKEY*> AllKeys() {
   std::vector<EVP_PKEY*> keys = {test::RsaKey(2048), test::RsaKey(3072)};
   for (const Curve curve : kCurves) keys.push_back(test::EcKey(curve));
@@ -100,12 +109,55 @@ TEST(PrivateKey, SaysWhyItIsNotRead) {
             "the private key does not decrypt: the passphrase is wrong or the text damaged");
 }
 
+// Made by 'openssl pkcs8 -topk8 -v1' with PBE-MD5-DES and PBE-SHA1-RC2-40, and 'openssl ec -des'; passphrase
+// "pw".
+constexpr const char* kOldCiphers[] = {R"(-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGwMBsGCSqGSIb3DQEFAzAOBAgDg+ubvAUWwgICCAAEgZCXLdFDePudm64H5Vx6
+Pu2Bvs35Ec+Li8w+atshO/w9yXniKEw5qekagsd2xxDPkmg+5oVyONKEd7VzofNU
+oaErZ/ePIrWEUgxJD7U0CW/Kew2a4wLTPONxBB8MrNsP5gMhZ2SNlUZd7JcWE/O3
+V6Sd8NS0mJ3CESEgPu6qt+Eqi2KVfYuRmGVUXHl7GcX0zlo=
+-----END ENCRYPTED PRIVATE KEY-----
+)",
+                                       R"(-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGxMBwGCiqGSIb3DQEMAQYwDgQIzJkuI/OwYRACAggABIGQ9D6fq4A2CWCQTraV
+qzYKlgxAv2uiRAQbPLM+7Hd4LaXy4hxoDRR4ysziJwxhwfbFCJVP0kgkjaou7f7g
+RJjE/8lnf5e79+n7M5ngYg/0ykklTBdWIlr7T1fPJVGEVKy2TCIwhA1VOUum0z51
+oZ0/ASttUtbXmoPdwLrZyu9F16B6zAMhO1CfJbvyG7nixsav
+-----END ENCRYPTED PRIVATE KEY-----
+)",
+                                       R"(-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: DES-CBC,B22370146A9A48E5
+
+GDhtuCzAzaxT0SLiX5q1RwqtHYlwKBD4ayZgvE6TXAcjE5H2/wPrG2dffFXlkWo9
+C1CRaL5UtP3aKTK3gLapdGxYaG46DB4+Gy0gYs/blzzOg2G2EVdO83pBxRz6O91t
+2qwJWrSYlBKuSFAIQSriqrzlHNmwNczr/rU5/KZO+To=
+-----END EC PRIVATE KEY-----
+)"};
+
+TEST(PrivateKey, EncryptedByAnOldCipherIsToldSo) {
+  for (const char* pem : kOldCiphers)
+    EXPECT_EQ(MessageOf(pem, base::AsBytes("pw")),
+              "the private key is encrypted in a way that OpenSSL offers no more")
+        << pem;
+}
+
+TEST(PrivateKey, OfNoNumberOfItsCurveIsRefused) {
+  std::vector<std::uint8_t> der = {0x30, 0x31, 0x02, 0x01, 0x01, 0x04, 0x20};
+  der.resize(der.size() + 32);
+  for (const int byte : {0xA0, 0x0A, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07})
+    der.push_back(static_cast<std::uint8_t>(byte));
+  EXPECT_EQ(MessageOf(test::PemOf("EC PRIVATE KEY", der), std::nullopt),
+            "the number or the point of the EC key is none of its curve");
+}
+
 TEST(PrivateKey, OfAnotherKindIsRefused) {
   EVP_PKEY* ed = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
   EVP_PKEY* brainpool = EVP_EC_gen("brainpoolP256r1");
   EVP_PKEY* small = EVP_RSA_gen(1024);
   EXPECT_EQ(MessageOf(test::PrivatePem(ed), std::nullopt), "the private key is neither RSA nor EC");
   EXPECT_EQ(MessageOf(test::PrivatePem(brainpool), std::nullopt), "the curve of the key is not on the list");
+  EXPECT_EQ(HintOf(test::PrivatePem(brainpool)), "Curves are P-256, P-384, P-521 and secp256k1.");
   EXPECT_EQ(MessageOf(test::PrivatePem(small), std::nullopt), "an RSA key of 1024 bits is not taken in");
   for (EVP_PKEY* key : {ed, brainpool, small}) EVP_PKEY_free(key);
 }
