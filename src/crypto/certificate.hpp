@@ -19,7 +19,8 @@ struct CertificateContent {
   // RFC 4514: "CN=device 1,O=Acme,C=DE", most specific first; "\," and the like escape. Types by their short
   // names (CN, O, OU, C, L, ST, DC, UID, serialNumber, emailAddress, ...) or as dotted OIDs.
   std::string subject;
-  // "DNS:example.org", "IP:192.0.2.1", "email:a@example.org", "URI:https://example.org/".
+  // "DNS:example.org", "IP:192.0.2.1", "email:a@example.org", "URI:https://example.org/". At most 1000, of
+  // 64 KB in all.
   std::vector<std::string> alternative_names;
 };
 
@@ -29,7 +30,8 @@ struct SelfSigned {
 };
 
 // Both return DER and have verified their own signature. They throw kInvalidArgument for a subject, name or
-// number of days that is none, or an algorithm that is not for the key; and what sign throws.
+// number of days that is none, or an algorithm that is not for the key; kTooLarge for too many names; and
+// what sign throws.
 std::vector<std::uint8_t> BuildRequest(const PublicKey& key, SignatureAlgorithm algorithm,
                                        const CertificateContent& content, const Signer& sign);
 std::vector<std::uint8_t> BuildSelfSigned(const PublicKey& key, SignatureAlgorithm algorithm,

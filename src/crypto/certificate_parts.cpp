@@ -18,6 +18,7 @@ using base::ErrorCode;
 using Names = Owned<GENERAL_NAMES, GENERAL_NAMES_free>;
 using String = Owned<ASN1_STRING, ASN1_STRING_free>;
 
+constexpr std::size_t kMaxNames = 1000, kMaxNamesSize = 64 * 1024;
 constexpr int kHashNids[] = {NID_sha1, NID_sha224, NID_sha256, NID_sha384, NID_sha512};
 
 void Require(bool good, const char* what) {
@@ -107,6 +108,15 @@ void AddName(GENERAL_NAMES* names, const std::string& text) {
   ThrowOpenSsl("could not encode an alternative name");
 }
 
+// Nothing cancels the query while OpenSSL encodes them.
+void CheckRoom(const std::vector<std::string>& names) {
+  std::size_t size = 0;
+  for (const std::string& name : names) size += name.size();
+  if (names.size() > kMaxNames || size > kMaxNamesSize)
+    throw Error(ErrorCode::kTooLarge, "too many alternative names", {},
+                "At most 1000 names go in, of 64 KB in all.");
+}
+
 void Push(STACK_OF(X509_EXTENSION) * extensions, X509_EXTENSION* extension) {
   if (extension != nullptr && sk_X509_EXTENSION_push(extensions, extension) > 0) return;
   X509_EXTENSION_free(extension);
@@ -139,6 +149,7 @@ AlgorithmId PssId(Hash hash) {
 }  // namespace
 
 Extensions MakeExtensions(const std::vector<std::string>& alternative_names) {
+  CheckRoom(alternative_names);
   Extensions extensions(sk_X509_EXTENSION_new_null());
   Require(extensions != nullptr, "could not build an extension");
   if (alternative_names.empty()) return extensions;

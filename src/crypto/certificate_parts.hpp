@@ -23,7 +23,7 @@ using AlgorithmId = Owned<X509_ALGOR, X509_ALGOR_free>;
 
 // All throw kInvalidArgument for texts that are none; see CertificateContent.
 Name ParseSubject(std::string_view text);
-// Empty without alternative names.
+// Empty without alternative names; kTooLarge for too many.
 Extensions MakeExtensions(const std::vector<std::string>& alternative_names);
 // And basic constraints, key usage and the key's identifier.
 Extensions MakeCertificateExtensions(const std::vector<std::string>& alternative_names, X509* certificate,

@@ -83,7 +83,7 @@ void Build(const crypto::CertificateContent& content) {
   static const auto* const pair = new KeyPair;
   static const auto* const key = new crypto::PublicKey(pair->Public());
   const crypto::Signer sign = [](const crypto::Digest& digest) { return pair->Sign(digest.view()); };
-  Accepts({ErrorCode::kInvalidArgument}, [&] {
+  Accepts({ErrorCode::kInvalidArgument, ErrorCode::kTooLarge}, [&] {
     const Buffer der = crypto::BuildRequest(*key, kAlgorithm, content, sign);
     const std::uint8_t* end = der.data();
     const std::unique_ptr<X509_REQ, void (*)(X509_REQ*)> request(
@@ -91,7 +91,7 @@ void Build(const crypto::CertificateContent& content) {
     Require(request != nullptr && X509_REQ_verify(request.get(), X509_REQ_get0_pubkey(request.get())) == 1,
             "OpenSSL takes the request");
   });
-  Accepts({ErrorCode::kInvalidArgument}, [&] {
+  Accepts({ErrorCode::kInvalidArgument, ErrorCode::kTooLarge}, [&] {
     const Buffer der = crypto::BuildSelfSigned(*key, kAlgorithm, content, {}, sign);
     const std::uint8_t* end = der.data();
     const std::unique_ptr<X509, void (*)(X509*)> certificate(

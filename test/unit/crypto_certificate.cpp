@@ -184,6 +184,24 @@ TEST(Certificate, RefusesATypeOfASubjectThatIsLong) {
   EXPECT_TRUE(test::HoldsInTime([&] { return refused(1'000'000); }));
 }
 
+TEST(Certificate, RefusesTooManyAlternativeNames) {
+  const PublicKey key = PublicKey::FromPem(test::PublicPem(test::EcKey(Curve::kP256)));
+  const SignatureAlgorithm algorithm = DefaultAlgorithm(KeyType::kEc, Curve::kP256);
+  const Signer sign = SignerOf(test::EcKey(Curve::kP256), algorithm);
+  const auto code = [&](std::size_t count, std::size_t size) {
+    const CertificateContent content = {
+        "CN=x", std::vector<std::string>(count, "URI:a:" + std::string(size - 6, 'x'))};
+    const auto request = CodeOf([&] { BuildRequest(key, algorithm, content, sign); });
+    EXPECT_EQ(request, CodeOf([&] { BuildSelfSigned(key, algorithm, content, {}, sign); }));
+    return request;
+  };
+  EXPECT_EQ(code(1000, 8), std::nullopt);
+  EXPECT_EQ(code(1, 65536), std::nullopt);
+  EXPECT_EQ(code(1001, 8), ErrorCode::kTooLarge);
+  EXPECT_EQ(code(1, 65537), ErrorCode::kTooLarge);
+  EXPECT_EQ(code(512, 129), ErrorCode::kTooLarge);
+}
+
 TEST(Certificate, RefusesAlternativeNamesThatAreNone) {
   for (const char* name : {"", "example.org", "DNS:", "DNS:a b", "DNS:-a", "DNS:a..b", "DNS:*", "DNS:a.*.b",
                            "IP:1.2.3", "IP:", "IP:1.2.3.4/24", "email:x", "email:@x", "URI:", "URI:x y:z",
