@@ -68,10 +68,15 @@ void SetValue(Session& session, const TokenKey& key, CK_ATTRIBUTE_TYPE type, bas
                 "the token does not keep this attribute of the key \"" + key.label + "\"");
 }
 
-void WriteLabel(Session& session, const TokenKey& key, std::string_view label) {
-  for (const CK_OBJECT_HANDLE object : {key.secret, key.public_object})
-    if (object != CK_INVALID_HANDLE)
-      session.Check(WriteValue(session, object, CKA_LABEL, base::AsBytes(label)), "C_SetAttributeValue");
+std::string ReadLabel(Session& session, CK_OBJECT_HANDLE object) {
+  if (object == CK_INVALID_HANDLE) return {};
+  const auto label = pkcs11::ReadBytes(session, object, CKA_LABEL);
+  return label ? std::string(base::AsText(*label)) : std::string();
+}
+
+void WriteLabel(Session& session, CK_OBJECT_HANDLE object, std::string_view label) {
+  if (object != CK_INVALID_HANDLE)
+    session.Check(WriteValue(session, object, CKA_LABEL, base::AsBytes(label)), "C_SetAttributeValue");
 }
 
 // "2026-01-31" as the eight characters of a CK_DATE.
@@ -106,12 +111,17 @@ void RenameKey(Session& session, const TokenKey& key, std::string_view new_label
   RefuseKek(key.id, key.label);
   CheckNewLabel(new_label);
   RequireFreeLabel(session, new_label, key.id);
-  WriteLabel(session, key, new_label);
+  RestoreLabels(session, key, {std::string(new_label), std::string(new_label)});
 }
 
-void RestoreLabel(Session& session, const TokenKey& key, std::string_view label) {
+Labels ReadLabels(Session& session, const TokenKey& key) {
+  return {ReadLabel(session, key.secret), ReadLabel(session, key.public_object)};
+}
+
+void RestoreLabels(Session& session, const TokenKey& key, const Labels& labels) {
   RefuseKek(key.id, key.label);
-  WriteLabel(session, key, label);
+  WriteLabel(session, key.secret, labels.secret);
+  WriteLabel(session, key.public_object, labels.public_half);
 }
 
 void SetKeyAttribute(Session& session, const TokenKey& key, std::string_view attribute,

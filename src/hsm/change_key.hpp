@@ -1,6 +1,7 @@
 // Changes to keys of the token that exist. KEKs are refused, and no usage flag ever changes.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "base/bytes.hpp"
@@ -15,9 +16,15 @@ void RequireFreeLabel(pkcs11::Session& session, std::string_view label, base::By
 // label. Safe to run twice. The caller forgets its KeyCache.
 void RenameKey(pkcs11::Session& session, const TokenKey& key, std::string_view new_label);
 
-// Gives a key back the label it had, at a rollback and after a crash. Other tools may have given it one that
-// would not be a new label: empty, too long, or another key's as well.
-void RestoreLabel(pkcs11::Session& session, const TokenKey& key, std::string_view label);
+// Those of a key's halves, to which other tools may have given different ones.
+struct Labels {
+  std::string secret, public_half;
+};
+Labels ReadLabels(pkcs11::Session& session, const TokenKey& key);
+
+// Gives a key back the labels it had, at a rollback and after a crash. Other tools may have given it some
+// that would not be new labels: empty, too long, or another key's as well.
+void RestoreLabels(pkcs11::Session& session, const TokenKey& key, const Labels& labels);
 
 // attribute: CKA_SUBJECT ("CN=device 1,O=Acme"), CKA_START_DATE or CKA_END_DATE ("2026-01-31"), of both
 // halves;

@@ -90,7 +90,8 @@ bool Settle(const JournalEntry& entry) {
   switch (entry.kind) {
     case JournalEntry::Kind::kRenamed:
       return !has_row || Try("give a key in the token its label back", [&](Session& session) {
-        hsm::RestoreLabel(session, hsm::FindKey(session, {row.label, entry.id.view()}), row.label);
+        hsm::RestoreLabels(session, hsm::FindKey(session, {row.label, entry.id.view()}),
+                           {row.label, row.label});
       });
     case JournalEntry::Kind::kDoomed:
       return !IsTrash(entry.id) || Destroy(entry.id);

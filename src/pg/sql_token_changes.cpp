@@ -1,5 +1,4 @@
 // tp_rename_key, tp_set_key_attributes, tp_destroy_key, tp_token_key_id: changes to keys of the token.
-#include "hsm/change_key.hpp"
 #include "hsm/guard.hpp"
 #include "pg/audit.hpp"
 #include "pg/bytes_result.hpp"
@@ -115,10 +114,12 @@ void SetDate(const KnownKey& known, const char* attribute, const Date& date) {
 }
 
 void RenameInToken(const KeyId& id, std::string_view label, std::string_view new_label) {
-  WillRenameKey(id, label);
+  WillRenameKey(id);
   RunWithKeys([&](pkcs11::Connection& connection) {
     connection.Run(pkcs11::Level::kLogin, [&](Session& session) {
-      hsm::RenameKey(session, hsm::FindKey(session, {label, id.view()}), new_label);
+      const hsm::TokenKey key = hsm::FindKey(session, {label, id.view()});
+      NoteLabels(hsm::ReadLabels(session, key));
+      hsm::RenameKey(session, key, new_label);
       ThisBackend().token_keys.Forget();
     });
   });

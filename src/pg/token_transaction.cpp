@@ -1,9 +1,9 @@
 #include "pg/token_transaction.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
-#include "hsm/change_key.hpp"
 #include "pg/backend.hpp"
 #include "pg/boundary.hpp"
 #include "pg/journal.hpp"
@@ -27,9 +27,10 @@ struct Change {
   SubTransactionId subtransaction;
   KeyId id;
   std::string token_serial;
-  int slot;               // in the journal; -1: a date has none
-  const char* attribute;  // kDated
-  std::string before;     // what the label or the date was
+  int slot;                           // in the journal; -1: a date has none
+  const char* attribute;              // kDated
+  std::string before;                 // what the date was
+  std::optional<hsm::Labels> labels;  // kRenamed: what they were; none: it has not come to that
 };
 
 // In the order in which they were made. Built on first use, and never destroyed.
@@ -40,13 +41,13 @@ void Remember(Change::Kind kind, const KeyId& id, const char* attribute, std::st
   Run([&] {
     if (changes == nullptr) changes = new std::vector<Change>;
     const std::string& serial = ThisBackend().connection.token().serial;
-    changes->push_back({kind, subtransaction, id, serial, -1, attribute, std::string(before)});
+    changes->push_back({kind, subtransaction, id, serial, -1, attribute, std::string(before), {}});
   });
 }
 
 // Writes it down first and remembers it then: an error between the two leaves an entry that the next sweep
 // finds to be about nothing.
-void Journal(JournalEntry::Kind journal_kind, Change::Kind kind, const KeyId& id, std::string_view before) {
+void Journal(JournalEntry::Kind journal_kind, Change::Kind kind, const KeyId& id) {
   ForceSyncCommit();  // the token keeps what is done at the commit, so a crash must not take the rows back
   JournalEntry entry = {journal_kind,
                         false,
@@ -58,7 +59,7 @@ void Journal(JournalEntry::Kind journal_kind, Change::Kind kind, const KeyId& id
   const std::string& serial = ThisBackend().connection.token().serial;
   strlcpy(entry.token_serial, serial.c_str(), sizeof entry.token_serial);
   const int slot = JournalAdd(entry);
-  Remember(kind, id, nullptr, before);
+  Remember(kind, id, nullptr, {});
   changes->back().slot = slot;
 }
 
@@ -81,7 +82,8 @@ void UndoInToken(Session& session, const Change& change) {
       (void)hsm::DestroyKey(session, change.id.view());
       break;
     case Change::Kind::kRenamed:
-      hsm::RestoreLabel(session, hsm::FindKey(session, {change.before, change.id.view()}), change.before);
+      if (change.labels)
+        hsm::RestoreLabels(session, hsm::FindKey(session, {"", change.id.view()}), *change.labels);
       break;
     case Change::Kind::kDated:
       hsm::SetKeyAttribute(session, hsm::FindKey(session, {"", change.id.view()}), change.attribute,
@@ -151,17 +153,19 @@ void LockLabel(std::string_view label) {
   (void)LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
-void WillMakeKey(const KeyId& id) { Journal(JournalEntry::Kind::kMade, Change::Kind::kMade, id, {}); }
+void WillMakeKey(const KeyId& id) { Journal(JournalEntry::Kind::kMade, Change::Kind::kMade, id); }
 
-void WillRenameKey(const KeyId& id, std::string_view label) {
-  Journal(JournalEntry::Kind::kRenamed, Change::Kind::kRenamed, id, label);
+void WillRenameKey(const KeyId& id) { Journal(JournalEntry::Kind::kRenamed, Change::Kind::kRenamed, id); }
+
+void NoteLabels(const hsm::Labels& labels) {
+  if (!changes->back().labels) changes->back().labels = labels;
 }
 
 void WillSetDate(const KeyId& id, const char* attribute, std::string_view value) {
   Remember(Change::Kind::kDated, id, attribute, value);
 }
 
-void WillDestroyKey(const KeyId& id) { Journal(JournalEntry::Kind::kDoomed, Change::Kind::kDoomed, id, {}); }
+void WillDestroyKey(const KeyId& id) { Journal(JournalEntry::Kind::kDoomed, Change::Kind::kDoomed, id); }
 
 bool IsDoomedHere(const KeyId& id) {
   return changes != nullptr && std::any_of(changes->begin(), changes->end(), [&](const Change& change) {

@@ -8,6 +8,7 @@
 
 #include <string_view>
 
+#include "hsm/change_key.hpp"
 #include "pg/known_keys.hpp"
 #include "pg/postgres.hpp"
 
@@ -22,10 +23,14 @@ void LockLabel(std::string_view label);
 
 // Each is called before the token is touched, and may ereport.
 void WillMakeKey(const KeyId& id);
-void WillRenameKey(const KeyId& id, std::string_view label);  // the label that it has now
+void WillRenameKey(const KeyId& id);
 void WillSetDate(const KeyId& id, const char* attribute,
                  std::string_view value);  // the value that it has now
 void WillDestroyKey(const KeyId& id);
+
+// After WillRenameKey, once the token has told the labels and before it is given another, in the same Run. Of
+// two tries the first counts.
+void NoteLabels(const hsm::Labels& labels);
 
 // Whether this transaction will destroy the key.
 bool IsDoomedHere(const KeyId& id);

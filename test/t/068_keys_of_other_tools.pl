@@ -72,6 +72,20 @@ $node->safe_psql('postgres', 'CREATE DATABASE restored');
 $node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', 'restored', '-f', $dump ], 'is restored');
 is($node->safe_psql('restored', q{SELECT count(*) FROM tp_token_key JOIN tp_key_grant USING (id) WHERE label = 'good'}), '1', 'with grants');
 
+# ---- labels that are not new ones' like: a rollback gives back what was there
+
+my ($long, $half) = (labels('aa22'), PostgreSQL::Test::Utils::tempdir() . '/half');
+is(try(q{BEGIN; SELECT tp_rename_key('pkcs11:id=%aa%22', 'short label'); ROLLBACK}), '', 'a key with a long label is renamed');
+is(labels('aa22'), $long, 'and has it back whole after a rollback');
+make_pair('EC:prime256v1', '--id', 'aa24', '--label', 'half one');
+pkcs11_tool($node, '--read-object', '--type', 'pubkey', '--id', 'aa24', '--output-file', $half);
+pkcs11_tool($node, '--delete-object', '--type', 'pubkey', '--id', 'aa24');
+pkcs11_tool($node, '--write-object', $half, '--type', 'pubkey', '--id', 'aa24', '--label', 'half two');
+my $halves = labels('aa24');
+is(try(q{BEGIN; SELECT tp_rename_key('pkcs11:id=%aa%24', 'whole'); ROLLBACK}), '', 'a pair whose halves have different labels is renamed');
+is(labels('aa24'), $halves, 'and they have them back');
+isnt($halves, 'half one,half one', 'both');
+
 # ---- a key that wants the PIN at each use
 
 make_pair('EC:prime256v1', '--id', 'aa25', '--label', 'each time', '--always-auth');
