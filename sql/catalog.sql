@@ -54,7 +54,7 @@ SELECT table_oid::regclass AS dumped, condition FROM pg_extension, unnest(extcon
 SELECT extrelocatable FROM pg_extension WHERE extname = 'trustpoint';
 
 -- The settings.
-SELECT name, vartype, context, unit, min_val, max_val, enumvals,
+SELECT name, vartype, CASE WHEN name ~ 'shared_dek_cache$' THEN '(by preloading)' ELSE context END AS context, unit, min_val, max_val, enumvals,
        CASE WHEN name ~ '_file$|_module$' THEN '(by machine)' ELSE boot_val END AS default
     FROM pg_settings WHERE name LIKE 'trustpoint.%' ORDER BY name COLLATE "C";
 SELECT name FROM pg_settings WHERE name LIKE 'trustpoint.%' AND coalesce(short_desc, '') = '';
