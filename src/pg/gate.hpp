@@ -12,6 +12,9 @@ namespace trustpoint::pg {
 
 // Waits for the gate. May ereport; nothing is held then.
 void TakeGate();
+// The same where nothing may be interrupted, at the end of a transaction that has had it before. False: not
+// within two seconds.
+bool TakeGateAtEnd() noexcept;
 void DropGate();
 
 // The turn to unwrap a DEK: one backend at a time where the others then find it in the shared cache. Unlike

@@ -97,6 +97,18 @@ void internal::RunUntilDone(pkcs11::Level level, Gate gate, Call call, void* bod
   if (!TryUntilDone(level, gate, call, body, &failure)) Raise(failure);
 }
 
+bool internal::StartAtEnd(Call call, void* body, Failure* failure) noexcept {
+  if (!TakeGateAtEnd()) return false;
+  pkcs11::Connection& connection = ExistingBackend()->connection;
+  const bool done = ContainUnkillable(failure, [&] {
+    connection.BeginOperation();
+    connection.Start(pkcs11::Level::kLogin);
+    call(body, connection);
+  });
+  DropGate();
+  return done;
+}
+
 void internal::HoldSession() { ThisBackend().hold_session = true; }
 
 }  // namespace trustpoint::pg

@@ -24,6 +24,7 @@ bool TryUntilDone(pkcs11::Level level, Gate gate, Call call, void* body, base::F
 void RunUntilDone(pkcs11::Level level, Gate gate, Call call, void* body);
 // The session is kept until the transaction ends: its end may have something to undo.
 void HoldSession();
+bool StartAtEnd(Call call, void* body, base::Failure* failure) noexcept;
 
 // The address of this instance tells how to call a body of its type.
 template <class Body>
@@ -62,6 +63,13 @@ template <class Body>
 bool TryWithKeys(base::Failure* failure, Body&& body) {
   internal::HoldSession();
   return TryOnToken(failure, std::forward<Body>(body));
+}
+
+// For the end of a transaction whose session was lost: logs in anew and runs body(connection), all behind the
+// gate. Waits two seconds for that at most, and cannot ereport.
+template <class Body>
+bool StartAtEnd(base::Failure* failure, Body&& body) noexcept {
+  return internal::StartAtEnd(internal::CallBody<std::remove_reference_t<Body>>, &body, failure);
 }
 
 }  // namespace trustpoint::pg

@@ -8,6 +8,7 @@
 #include "pg/boundary.hpp"
 #include "pg/journal.hpp"
 #include "pg/text.hpp"
+#include "pg/token.hpp"
 
 extern "C" {
 #include "common/hashfn.h"
@@ -35,6 +36,7 @@ struct Change {
 
 // In the order in which they were made. Built on first use, and never destroyed.
 std::vector<Change>* changes = nullptr;
+bool may_start = true;  // the token anew, until that fails: once for each end
 
 void Remember(Change::Kind kind, const KeyId& id, const char* attribute, std::string_view before) {
   const SubTransactionId subtransaction = GetCurrentSubTransactionId();
@@ -63,17 +65,24 @@ void Journal(JournalEntry::Kind journal_kind, Change::Kind kind, const KeyId& id
   changes->back().slot = slot;
 }
 
-// One step on the change's token, in the session that this backend has, if it has one.
+// One step on the change's token, in the session that this backend has. SoftHSM may lose sight of its token
+// when others log in just then, and see it again when it is started anew.
 template <class Step>
 bool Try(base::Failure* failure, const Change& change, Step step) {
-  return base::Contain(failure, [&] {
-    Backend& backend = *ExistingBackend();
-    backend.token_keys.Forget();
-    backend.connection.BeginOperation();
-    if (backend.connection.token().serial != change.token_serial)
+  auto run = [&](pkcs11::Connection& connection) {
+    ExistingBackend()->token_keys.Forget();
+    if (connection.token().serial != change.token_serial)
       throw base::Error(base::ErrorCode::kNotFound, "The settings name another token by now.");
-    backend.connection.Run(Level::kLogin, [&](Session& session) { step(session); });
-  });
+    connection.Run(Level::kLogin, [&](Session& session) { step(session); });
+  };
+  pkcs11::Connection& connection = ExistingBackend()->connection;
+  connection.BeginOperation();
+  if (base::Contain(failure, [&] { run(connection); })) return true;
+  const bool lost =
+      failure->code == base::ErrorCode::kNeedStart || failure->code == base::ErrorCode::kTokenUnreachable;
+  if (!lost || !may_start || proc_exit_inprogress) return false;
+  may_start = StartAtEnd(failure, run);
+  return may_start;
 }
 
 void UndoInToken(Session& session, const Change& change) {
@@ -177,6 +186,7 @@ bool HasChangedKeys() { return changes != nullptr && !changes->empty(); }
 
 void EndTokenTransaction(XactEvent event) {
   const bool any = HasChangedKeys();
+  may_start = true;
   switch (event) {
     case XACT_EVENT_PRE_PREPARE:
       if (any)
@@ -207,6 +217,7 @@ void EndTokenSubtransaction(SubXactEvent event, SubTransactionId subtransaction,
     for (Change& change : *changes)
       if (change.subtransaction == subtransaction) change.subtransaction = parent;
   if (event != SUBXACT_EVENT_ABORT_SUB) return;
+  may_start = true;
   // Those of a subtransaction and of its children stand together at the end.
   while (!changes->empty() && changes->back().subtransaction == subtransaction) {
     Undo(changes->back());

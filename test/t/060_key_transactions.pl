@@ -292,6 +292,22 @@ for my $end ('ROLLBACK', 'COMMIT') {
     is(journal_entries() . trash(), '00', "$end: and then nothing is");
 }
 
+# Away in between, so that the session is lost, and back at the end.
+for my $end ('ROLLBACK', 'COMMIT') {
+    my $mark = -s $log;
+    $session = session($node);
+    ask($session, q{SELECT tp_generate_ec_key('doomed')}) if $end eq 'COMMIT';
+    ask($session, $end eq 'COMMIT' ? q{BEGIN; SELECT tp_destroy_key('doomed'); SAVEPOINT s} : q{BEGIN; SELECT tp_generate_ec_key('away'); SAVEPOINT s});
+    rename $tokens, "$tokens.away" or die $!;
+    like(ask($session, q{SELECT count(*) FROM tp_hsm_keys()}), qr/^58000: /, "$end: the token is away in between");
+    rename "$tokens.away", $tokens or die $!;
+    ask($session, "ROLLBACK TO s; $end");
+    is(in_token(), '', "$end: done when it is back at the end");
+    unlike(slurp_file($log, $mark), qr/still in the token|is not undone yet/, "$end: and nothing is left");
+    $session->quit;
+}
+change_keys();
+
 # Where the journal is another one, as on a standby that takes over, the row alone says what was decided.
 $session = session($node);
 ask($session, $_) for q{SELECT tp_generate_ec_key('decided')}, q{BEGIN; SELECT tp_destroy_key('decided')};
