@@ -104,7 +104,7 @@ class Encrypt(Expression):
             return sql, params
         if not isinstance(self.value, Parameter):
             sql = self.target.expression_sql(sql)
-        row_sql, row_params = self.row_value.as_sql(connection) if self.row_value else (None, [])
+        row_sql, row_params = self.row_value.as_sql(compiler.query, connection) if self.row_value else (None, [])
         return self.target.encrypt_sql(sql, row_sql), [*params, *row_params]
 
 

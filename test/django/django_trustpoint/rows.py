@@ -35,18 +35,22 @@ class RowBound:
         return "text" if kind.startswith("varchar") else kind
 
     def row_value(self, instance):
-        """The row's value of an instance that is about to be saved, with the database it was drawn from."""
-        if self.row is None:
-            return None
+        """The row's value of an instance that is about to be saved."""
+        return None if self.row is None else RowValue(self, instance)
+
+    def known_row(self, instance):
         value = getattr(instance, self.row_field.attname)
         if value is None:
             raise ValueError(
                 "%s is bound to the field '%s', which has no value yet when the row is encrypted"
                 % (self, self.row_field.name)
             )
-        # Once it is saved, the key is a value as any other.
-        drawn_from = getattr(instance._state, "trustpoint_sequence", None) if instance._state.adding else None
-        return RowValue(self, value, drawn_from)
+        if hasattr(value, "resolve_expression"):
+            raise FieldError(
+                "%s is bound to the field '%s', which must have a value when the row is encrypted, not an expression"
+                % (self, self.row_field.name)
+            )
+        return value
 
     def row_sql_of_statement(self, compiler, connection):
         """The row's value in a statement: of the only object of a raw INSERT; in an UPDATE the new one, or the column."""
@@ -57,7 +61,7 @@ class RowBound:
         if isinstance(query, InsertQuery):
             if len(query.objs) != 1:
                 raise FieldError("%s is bound to a row: one raw INSERT writes one row" % self)
-            value = getattr(query.objs[0], row.attname)
+            value = self.known_row(query.objs[0])
         elif row.name in updated:
             value = updated[row.name]
         else:
@@ -146,16 +150,24 @@ def plain_values(query):
 
 
 class RowValue:
-    def __init__(self, field, value, drawn_from):
-        self.field, self.value, self.drawn_from = field, value, drawn_from
+    """Looks at the instance when the statement is made: by then each of its fields has the value that it may give itself."""
 
-    def as_sql(self, connection):
-        if self.drawn_from not in (None, connection.alias):
+    def __init__(self, field, instance):
+        self.field, self.instance = field, instance
+
+    def as_sql(self, query, connection):
+        row, state = self.field.row_field, self.instance._state
+        if isinstance(query, UpdateQuery) and all(field != row for field, model, value in query.values):
+            # What is not written stays as it is in the table, whatever this object knows of it.
+            return connection.ops.quote_name(row.column), []
+        # Once it is saved, the key is a value as any other.
+        drawn_from = getattr(state, "trustpoint_sequence", None) if state.adding else None
+        if drawn_from not in (None, connection.alias):
             raise ValueError(
                 "the key of this object was drawn from the database '%s': set it before you write to '%s'"
-                % (self.drawn_from, connection.alias)
+                % (drawn_from, connection.alias)
             )
-        value = self.field.row_field.get_db_prep_save(self.value, connection)
+        value = row.get_db_prep_save(self.field.known_row(self.instance), connection)
         return "CAST(%%s AS %s)" % self.field.row_type(connection), [value]
 
 

@@ -2,10 +2,13 @@
 
 from django.core import serializers
 from django.core.exceptions import FieldError
-from django.db import DataError, transaction
-from django.db.models import F, Max
+from django.db import DataError, connection, models, transaction
+from django.db.models import F, Max, Value
+from django.db.models.functions import Lower
+from django.test.utils import isolate_apps
 
 from django_trustpoint.expressions import TpDecrypt
+from django_trustpoint.fields import EncryptedTextField
 
 from ..models import Badge, BadgeView, Card, Customer, Employee, MasterBadge, Person, Ticket
 from .base import FieldTest, ask
@@ -109,6 +112,51 @@ class RowTest(FieldTest):
             list(Badge.objects.annotate(m=Max("customers__mail")).order_by("owner").values_list("m", flat=True)),
             ["with", None],
         )
+
+    def test_a_row_that_is_not_saved_is_that_of_the_table(self):
+        ticket = Ticket.objects.create(number="1", holder="one", seats=[1])
+        older = Ticket.objects.get()
+        ticket.number, ticket.holder = "2", "two"
+        ticket.save(update_fields=["holder", "holder_index"])
+        self.assertEqual(Ticket.objects.values_list("number", "holder").get(), ("1", "two"))
+        ticket.save()
+        older.seats = [5]
+        older.save(update_fields=["seats"])
+        self.assertEqual(Ticket.objects.values_list("number", "holder", "seats").get(), ("2", "two", [5]))
+
+    def test_a_row_that_is_an_expression(self):
+        ticket = Ticket.objects.create(number="1", holder="one")
+        ticket.number = F("id")
+        for write in (
+            ticket.save,
+            lambda: Ticket.objects.create(number=Lower(Value("A")), holder="two"),
+            lambda: Ticket.objects.bulk_create([Ticket(number=Lower(Value("A")), holder="two")]),
+        ):
+            with self.assertRaisesMessage(FieldError, "not an expression"), transaction.atomic():
+                write()
+        self.assertEqual(Ticket.objects.values_list("number", "holder").get(), ("1", "one"))
+
+    @isolate_apps("vault")
+    def test_a_row_that_its_field_fills_in_when_it_is_saved(self):
+        class SlugField(models.CharField):
+            def pre_save(self, instance, add):
+                instance.slug = instance.slug or "filled in"
+                return instance.slug
+
+        class Page(models.Model):
+            secret = EncryptedTextField(row="slug")
+            slug = SlugField(max_length=20)
+
+            class Meta:
+                app_label = "vault"
+
+        with connection.schema_editor() as editor:
+            editor.create_model(Page)
+        page = Page.objects.create(secret="one")
+        self.assertEqual(Page.objects.values_list("slug", "secret").get(), ("filled in", "one"))
+        page.slug = ""
+        page.save()
+        self.assertEqual(Page.objects.get().secret, "one")
 
     def test_one_update_does_not_change_the_row_and_the_value(self):
         Card.objects.create(code="one")
