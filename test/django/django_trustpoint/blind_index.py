@@ -8,7 +8,7 @@ from django.db.models.query_utils import DeferredAttribute
 from django.utils.functional import Promise
 
 from .expressions import is_ciphertext
-from .sql import Plaintext, context_sql, literal
+from .sql import Plaintext, context_sql, literal, text_of
 
 
 class IndexAttribute(DeferredAttribute):
@@ -22,7 +22,7 @@ class IndexAttribute(DeferredAttribute):
             return self
         source = self.field.source_field
         given = instance.__dict__.get(self.field.attname)
-        if is_text(given) and str(given) != source.to_python(instance.__dict__.get(source.attname)):
+        if is_text(given) and text_of(given) != source.to_python(instance.__dict__.get(source.attname)):
             raise ValueError("%s follows '%s', which has another value: set that one" % (self.field, source.name))
         if source.attname in instance.__dict__:
             value = instance.__dict__[source.attname]

@@ -12,7 +12,7 @@ from django.db import connections, models, router
 from django.db.models import signals
 from django.db.models.sql import InsertQuery, UpdateQuery
 
-from .sql import literal
+from .sql import literal, text_of
 
 GENERATED = (models.AutoField, models.BigAutoField, models.SmallAutoField)
 
@@ -67,7 +67,7 @@ class RowBound:
         else:
             return connection.ops.quote_name(row.column)
         value = row.get_db_prep_save(value, connection)
-        return "CAST(%s AS %s)" % (literal(str(value)), self.row_type(connection))
+        return "CAST(%s AS %s)" % (literal(text_of(value)), self.row_type(connection))
 
     def refuse_half_updates(self, query):
         """An UPDATE that would leave the value unreadable, or its blind index behind."""

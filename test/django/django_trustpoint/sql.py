@@ -1,6 +1,11 @@
 """The pieces of SQL that the rest is made of, and the type that carries a plaintext to them."""
 
 
+def text_of(value):
+    """The text that a str holds: an Enum of str calls itself something else."""
+    return str.__str__(value) if isinstance(value, str) else str(value)
+
+
 def literal(text):
     """A string constant. It may pass through `%` formatting several times, so it holds no percent sign."""
     if "\0" in text:
@@ -14,7 +19,7 @@ def context_sql(parts, row_sql=None):
     first query of a connection PostgreSQL would look the function up.
     """
     if row_sql is None:
-        return literal("".join("%d:%s" % (len(part.encode()), part) for part in parts))
+        return literal("".join("%d:%s" % (len(part.encode()), text_of(part)) for part in parts))
     arguments = [literal(part) for part in parts] + ["CAST(%s AS text)" % row_sql]
     return "tp_context(%s)" % ", ".join(arguments)
 
@@ -23,6 +28,9 @@ class Plaintext(str):
     """A parameter of a statement. What shows a repr (query logs, pages for errors) does not show it."""
 
     __slots__ = ()
+
+    def __new__(cls, value):
+        return super().__new__(cls, text_of(value))
 
     def __repr__(self):
         return "<plaintext>"

@@ -1,11 +1,13 @@
 """Each encrypted field stores ciphertext and gives back what it was given."""
 
+import enum
+
 from django.db import DataError, connection, transaction
 from django.db.utils import IntegrityError
 
 from django_trustpoint.sql import context_sql
 
-from ..models import Device, Document, Site
+from ..models import Account, Device, Document, Site, Ticket
 from .base import FieldTest, ask, stored
 
 TEXTS = [
@@ -18,6 +20,11 @@ TEXTS = [
     'it\'s \\ "100%" %s',
     "x" * 10_000,
 ]
+
+
+class Color(str, enum.Enum):
+    RED = "red"
+    BLUE = "blue"
 
 
 class StoredTest(FieldTest):
@@ -68,6 +75,17 @@ class StoredTest(FieldTest):
     def test_bytes_are_no_text(self):
         with self.assertRaises(TypeError):
             Site.objects.create(name="n", note=b"bytes")
+
+    def test_an_enum_of_str_is_its_text(self):
+        Device.objects.create(name="n", secret=Color.RED, pin=Color.RED, config=[Color.RED])
+        self.assertEqual(Device.objects.values_list("secret", "pin", "config").get(), ("red", "red", ["red"]))
+        self.assertEqual(context_sql((Color.RED,)), context_sql(("red",)))
+        Account.objects.get_or_create(email_index=Color.RED, defaults={"email": Color.RED})
+        self.assertEqual(Account.objects.get(email_index="red"), Account.objects.get(email_index=Color.RED))
+        Ticket.objects.create(number=Color.RED, holder=Color.RED)
+        self.assertEqual(Ticket.objects.get(number="red").holder, "red")
+        Ticket.objects.update(number=Color.BLUE, holder=Color.RED, holder_index=Color.RED, seats=None)
+        self.assertEqual(Ticket.objects.get(number="blue", holder_index="red").holder, "red")
 
     def test_a_key_of_its_own(self):
         document = Document.objects.create(body="text")
