@@ -4,15 +4,17 @@ from copy import copy
 from functools import partial
 
 from django.core.exceptions import FieldDoesNotExist, FieldError
-from django.db import connections, migrations, router
+from django.db import connections, migrations
 
 from .blind_index import BlindIndexField
 from .fields import EncryptedBinaryField, EncryptedField, EncryptedJSONField
-from .migrating import encrypted_fields
+from .index_losses import problem_of_hashes, problems_of_sources
+from .migrating import encrypted_fields, has_rows
 
 RENAMES = (migrations.RenameField, migrations.RenameModel)
 CHANGES = RENAMES + (migrations.AlterField,)
 COLUMNS = (migrations.AddField, migrations.AlterField, migrations.RemoveField)
+SOURCES = (migrations.AddField, migrations.RemoveField, migrations.RenameField)
 JUDGED = RENAMES + COLUMNS + (migrations.SeparateDatabaseAndState,)
 
 
@@ -25,30 +27,34 @@ def refuse_losses(sender, using, plan, **kwargs):
         for migration, _ in plan:
             if migration.app_label == sender.label:
                 # The list is this plan's own; the operations in it are not.
-                migration.operations = [judged(operation, str(migration)) for operation in migration.operations]
+                migration.operations = judged_all(migration.operations, str(migration))
 
 
-def judged(operation, where):
+def judged_all(operations, where):
+    return [judged(operation, operations[number:], where) for number, operation in enumerate(operations, 1)]
+
+
+def judged(operation, later, where):
     """A copy of the operation that raises a FieldError instead of losing values."""
     if not isinstance(operation, JUDGED):
         return operation
     operation = copy(operation)
     if isinstance(operation, migrations.SeparateDatabaseAndState):
-        operation.database_operations = [judged(inner, where) for inner in operation.database_operations]
-    operation.database_forwards = partial(judge, operation, operation.database_forwards, where, False)
-    operation.database_backwards = partial(judge, operation, operation.database_backwards, where, True)
+        operation.database_operations = judged_all(operation.database_operations, where)
+    operation.database_forwards = partial(judge, operation, later, operation.database_forwards, where, False)
+    operation.database_backwards = partial(judge, operation, (), operation.database_backwards, where, True)
     return operation
 
 
-def judge(operation, run, where, backwards, app_label, schema_editor, before, after):
+def judge(operation, later, run, where, backwards, app_label, schema_editor, before, after):
     connection = schema_editor.connection
-    for problem in problems_of(operation, backwards, app_label, connection, before, after):
+    for problem in problems_of(operation, later, backwards, app_label, connection, before, after):
         if problem:
             raise FieldError("%s: %s" % (where, problem))
     run(app_label, schema_editor, before, after)
 
 
-def problems_of(operation, backwards, app_label, connection, before, after):
+def problems_of(operation, later, backwards, app_label, connection, before, after):
     if isinstance(operation, migrations.SeparateDatabaseAndState):
         yield from problems_of_state(operation, backwards, app_label, connection, before, after)
     elif isinstance(operation, migrations.AddField) and not backwards:
@@ -60,6 +66,8 @@ def problems_of(operation, backwards, app_label, connection, before, after):
             yield problem_of_nulls(old, new, connection)
     if isinstance(operation, COLUMNS):
         yield from problems_of_rows(connection, before, after)
+    if isinstance(operation, SOURCES):
+        yield from problems_of_sources(operation, later, backwards, app_label, connection, before, after)
 
 
 def problems_of_state(operation, backwards, app_label, connection, before, after):
@@ -131,25 +139,6 @@ def narrows(old, new):
     if isinstance(old, EncryptedBinaryField):
         return not isinstance(new, EncryptedBinaryField)
     return isinstance(new, EncryptedJSONField) and not isinstance(old, EncryptedJSONField)
-
-
-def problem_of_hashes(old, new, connection):
-    if not isinstance(new, BlindIndexField) or same_hashes(old, new):
-        return None
-    if not has_rows(old.model, connection, old.column, "IS NOT NULL"):
-        return None
-    return (
-        "the hashes of %s are of another text, context or key, and would find nothing. Empty it with update(%s=None) in a"
-        " RunPython before, and fill it with update(%s=F(%r)) after." % (old, old.name, new.name, new.source)
-    )
-
-
-def same_hashes(old, new):
-    try:
-        parts = [(field.source_field.column, field.context_parts, field.key) for field in (old, new)]
-        return parts[0] == parts[1]
-    except FieldDoesNotExist:
-        return True  # the source was renamed by the operation before, or will be by the next
 
 
 def problem_of_takeover(field, connection):
@@ -224,17 +213,3 @@ def problem_of_addition(model, operation, connection):
             % (operation.name, "with a default" if field.null else "NOT NULL")
         )
     return None
-
-
-def has_rows(model, connection, column=None, condition=""):
-    if not router.allow_migrate_model(connection.alias, model):
-        return False
-    quote = connection.ops.quote_name
-    table, where = quote(model._meta.db_table), "%s %s" % (quote(column), condition) if column else "true"
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
-        (exists,) = cursor.fetchone()
-        if exists:
-            cursor.execute("SELECT EXISTS (SELECT FROM %s WHERE %s)" % (table, where))
-            (exists,) = cursor.fetchone()
-        return exists

@@ -10,6 +10,20 @@ def encrypted_fields(model):
     return [field for field in model._meta.local_concrete_fields if isinstance(field, EncryptedField)]
 
 
+def has_rows(model, connection, column=None, condition=""):
+    if not router.allow_migrate_model(connection.alias, model):
+        return False
+    quote = connection.ops.quote_name
+    table, where = quote(model._meta.db_table), "%s %s" % (quote(column), condition) if column else "true"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
+        (exists,) = cursor.fetchone()
+        if exists:
+            cursor.execute("SELECT EXISTS (SELECT FROM %s WHERE %s)" % (table, where))
+            (exists,) = cursor.fetchone()
+        return exists
+
+
 def set_storage(sender, using, apps=None, **kwargs):
     """STORAGE EXTERNAL: ciphertext does not compress. PostgreSQL 15 has no word for it in CREATE TABLE."""
     connection = connections[using]

@@ -140,6 +140,44 @@ class PlanTest(PlanCase):
         self.migrate([alter(null=True, context=NAME), rename, index("kept", context="c")])
         self.assertEqual(self.model().objects.get(token="s").kept, "s")
 
+    def test_an_index_whose_field_becomes_another(self):
+        def add(**options):
+            return migrations.AddField("Note", "secret2", EncryptedTextField(null=True, **options))
+
+        remove = migrations.RemoveField("Note", "secret")
+        pinned = migrations.AlterField(
+            "Note", "secret2", EncryptedTextField(null=True, row="pk", context=("vault", "note", "secret2"))
+        )
+        rename = migrations.RenameField("Note", "secret2", "secret")
+        self.migrate([migrations.AddField("Note", "token", BlindIndexField("secret"))])
+        self.model().objects.create(secret="s")
+        self.migrate([add(row="pk"), fill(secret2=F("secret"))])
+        for steps in (
+            [remove, pinned, rename],
+            [remove, migrations.AlterField("Note", "token", BlindIndexField("secret2"))],
+            [alter(null=True, context=NAME), migrations.RenameField("Note", "secret", "old"), pinned, rename],
+        ):
+            self.refuse("the text that 'secret' had", steps)
+        self.migrate([fill(token=None), remove, pinned, rename, fill(token=F("secret"))])
+        self.assertEqual(self.model().objects.get(token="s").secret, "s")
+        with self.assertRaisesMessage(FieldError, "the text that 'secret' had"):
+            self.back("0005_step")
+        self.migrate([remove, migrations.RemoveField("Note", "token")])
+
+    def test_an_index_that_another_field_would_take_over(self):
+        self.migrate([migrations.AddField("Note", "token", BlindIndexField("secret"))])
+        self.model().objects.create(secret="s")
+        away = [alter(null=True, context=NAME), migrations.RenameField("Note", "secret", "old")]
+        added = migrations.AddField("Note", "secret", EncryptedTextField(null=True))
+        self.refuse("the text that 'secret' had", away + [added])
+        index = migrations.AlterField("Note", "token", BlindIndexField("old"))
+        other = migrations.AlterField("Note", "token", BlindIndexField("old", key="k"))
+        self.refuse("of another text, context or key", away + [other])
+        self.migrate(away + [index, added])
+        self.assertEqual(self.model().objects.get(token="s").old, "s")
+        self.back("0004_step")
+        self.assertEqual(self.model().objects.get(token="s").secret, "s")
+
     def test_a_clear_type(self):
         self.model().objects.create(secret="s")
         for field in (models.TextField(null=True), models.BinaryField(null=True)):
