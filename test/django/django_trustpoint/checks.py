@@ -21,6 +21,9 @@ def check_field(field):
     def error(number, message, hint):
         errors.append(Error(message, hint=hint, obj=field, id="trustpoint.E%03d" % number))
 
+    if field.is_part:
+        error(7, "An encrypted field cannot be part of another field.", "Use EncryptedJSONField for lists.")
+        return errors
     if (
         field.unique
         or field.primary_key

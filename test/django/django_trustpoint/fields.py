@@ -2,6 +2,7 @@
 
 import json
 
+from django.core.exceptions import FieldError
 from django.db import DataError, models
 from django.db.models.query_utils import DeferredAttribute
 
@@ -60,6 +61,11 @@ class EncryptedField(RowBound):
     def plain_field(self):
         """An ordinary field of the type of the plaintext."""
         raise NotImplementedError
+
+    @property
+    def is_part(self):
+        """Whether it is a part of another field, as of ArrayField, which stores what it is given without its SQL."""
+        return hasattr(self, "model") and self.model._meta.get_field(self.name) != self
 
     # ---- SQL
 
@@ -131,6 +137,8 @@ class EncryptedField(RowBound):
                 raise instance.unique_error_message(self.model, (self.name,))
 
     def get_db_prep_value(self, value, connection, prepared=False):
+        if self.is_part:
+            raise FieldError("%s would store plaintext: an encrypted field cannot be part of another one" % self)
         if not prepared:
             value = self.get_prep_value(value)
         return None if value is None else self.as_parameter(value, connection)

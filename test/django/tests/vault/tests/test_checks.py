@@ -4,7 +4,9 @@ import uuid
 from unittest import mock
 
 import django
+from django.contrib.postgres.fields import ArrayField
 from django.core.checks import run_checks
+from django.core.exceptions import FieldError
 from django.db import connection, models
 from django.db.models.functions import Lower
 from django.test import TestCase
@@ -91,6 +93,18 @@ class FieldCheckTest(TestCase):
                 indexes = [models.Index(Lower("secret").desc(), name="lower")]
 
         self.assertIn("trustpoint.E001", {error.id for error in Wrong.check()})
+
+    @isolate_apps("vault")
+    def test_part_of_another_field(self):
+        class Wrong(models.Model):
+            words = ArrayField(ArrayField(EncryptedTextField(row="pk")))
+
+            class Meta:
+                app_label = "vault"
+
+        self.assertIn("trustpoint.E007", str(Wrong.check()))
+        with self.assertRaisesMessage(FieldError, "would store plaintext"):
+            Wrong.objects.create(words=[["topsecret"]])
 
     @isolate_apps("vault")
     def test_no_errors(self):
