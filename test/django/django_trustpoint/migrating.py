@@ -3,6 +3,7 @@
 from django.db import connections, router
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
+from .blind_index import BlindIndexField
 from .fields import EncryptedField
 
 
@@ -61,7 +62,9 @@ def prepare_schema_editor():
         return None if isinstance(field, EncryptedField) else django(self, field)
 
     def field_db_check(self, field, params, django=getattr(editor, "_field_db_check", None)):
-        return "tp_is_encrypted(__column__)" if isinstance(field, EncryptedField) else django(self, field, params)
+        if isinstance(field, EncryptedField):
+            return "tp_is_encrypted(__column__)"
+        return "octet_length(__column__) = 32" if isinstance(field, BlindIndexField) else django(self, field, params)
 
     editor.effective_default = effective_default
     if hasattr(editor, "_field_db_check"):

@@ -212,6 +212,26 @@ class PlanTest(PlanCase):
         with self.assertRaises(IntegrityError):
             ask("INSERT INTO vault_note (slug, photo) VALUES ('s', 'clear')")
 
+    def test_a_check_that_changes_with_its_type(self):
+        def become(field):
+            return migrations.AlterField("Note", "token", field)
+
+        index, binary, sealed = BlindIndexField("secret"), models.BinaryField(null=True), EncryptedBinaryField(null=True)
+        self.migrate([migrations.AddField("Note", "token", binary)])
+        for field, check in (
+            (index, "octet_length(token) = 32"),
+            (sealed, "tp_is_encrypted(token)"),
+            (index, "octet_length(token) = 32"),
+            (binary, None),
+        ):
+            self.migrate([become(field)])
+            found = ask(
+                "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
+                " WHERE conrelid = 'vault_note'::regclass AND contype = 'c' AND conname ~ 'token'"
+            )
+            self.assertEqual(len(found), 1 if check else 0)
+            self.assertIn(check or "", str(found))
+
     # ---- defaults
 
     def test_a_field_for_rows_that_are_there(self):
