@@ -1,6 +1,6 @@
 """Finding rows by an encrypted value: a column with the keyed hash of the plaintext, made by tp_blind_index."""
 
-from django.core.exceptions import EmptyResultSet, FieldError
+from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError
 from django.db import models
 from django.db.models.expressions import Expression, F
 from django.db.models.lookups import IsNull, Lookup
@@ -74,7 +74,13 @@ class BlindIndexField(models.BinaryField):
 
     @property
     def source_field(self):
-        return self.model._meta.get_field(self.source)
+        try:
+            return self.model._meta.get_field(self.source)
+        except FieldDoesNotExist:
+            raise FieldDoesNotExist(
+                "%s follows '%s', which its model does not have: a migration that renames that alters the index next, before"
+                " rows are written" % (self, self.source)
+            ) from None
 
     @property
     def context_parts(self):
