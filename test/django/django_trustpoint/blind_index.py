@@ -1,9 +1,8 @@
 """Finding rows by an encrypted value: a column with the keyed hash of the plaintext, made by tp_blind_index."""
 
-from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError
+from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import models
 from django.db.models.expressions import Expression, F
-from django.db.models.lookups import IsNull, Lookup
 from django.db.models.query_utils import DeferredAttribute
 from django.utils.functional import Promise
 
@@ -114,7 +113,9 @@ class BlindIndexField(models.BinaryField):
     def get_placeholder(self, value, compiler, connection):
         if isinstance(value, Plaintext):
             return self.call_sql("tp_blind_index", "%s")
-        if hasattr(value, "as_sql") and not is_hash(value):
+        if is_hash(value):
+            refuse_other_hashes(self, value)
+        elif hasattr(value, "as_sql"):
             refuse_ciphertext(self, value)
             return self.call_sql("tp_blind_index", "%s")
         return "%s"
@@ -128,7 +129,9 @@ class BlindIndexField(models.BinaryField):
         return value if hasattr(value, "as_sql") else self.get_db_prep_value(value, connection)
 
     def get_lookup(self, name):
-        lookup = {"exact": IndexExact, "in": IndexIn, "isnull": IsNull}.get(name)
+        from .index_lookups import LOOKUPS
+
+        lookup = LOOKUPS.get(name)
         if lookup is None:
             raise FieldError("a blind index finds equal values alone: %s has no lookup '%s'" % (self, name))
         return lookup
@@ -172,6 +175,12 @@ def is_hash(expression):
     return isinstance(getattr(expression, "_output_field_or_none", None), BlindIndexField)
 
 
+def refuse_other_hashes(field, expression):
+    other = expression.output_field
+    if (other.key, other.context_parts) != (field.key, field.context_parts):
+        raise FieldError("%s and %s have different keys or contexts: equal texts differ" % (field, other))
+
+
 def refuse_ciphertext(field, expression):
     if is_ciphertext(expression, field):
         raise FieldError("%s is a hash of plaintext, and cannot be made of what is encrypted already" % field)
@@ -182,57 +191,3 @@ def plain_sql(field, value, compiler, connection):
         refuse_ciphertext(field, value)
         return compiler.compile(value)
     return "%s", [field.source_field.get_db_prep_save(value, connection)]
-
-
-class IndexLookup(Lookup):
-    """Compares with the index under every usable version of its key: rows from before a rotation are found too."""
-
-    prepare_rhs = False
-
-    def candidates(self, value, compiler, connection):
-        if isinstance(value, BlindIndex):
-            value = value.value
-        field = self.lhs.output_field
-        if is_hash(value):
-            other = value.output_field
-            if (other.key, other.context_parts) != (field.key, field.context_parts):
-                raise FieldError("%s and %s have different keys or contexts: equal texts differ" % (field, other))
-            sql, params = compiler.compile(value)
-            return "ARRAY[%s]" % sql, params
-        if not is_text(value) and not hasattr(value, "as_sql"):
-            raise TypeError("%s is found by text, not by %s" % (field, type(value).__name__))
-        sql, params = plain_sql(field, value, compiler, connection)
-        return field.call_sql("tp_blind_index_candidates", sql), params
-
-    def values(self):
-        raise NotImplementedError
-
-    def as_sql(self, compiler, connection):
-        sql, params = self.process_lhs(compiler, connection)
-        calls, params = [], list(params)
-        for value in self.values():
-            call, call_params = self.candidates(value, compiler, connection)
-            calls.append(call)
-            params.extend(call_params)
-        if not calls:
-            raise EmptyResultSet
-        return "%s = ANY(%s)" % (sql, " || ".join(calls)), params
-
-
-class IndexExact(IndexLookup):
-    lookup_name = "exact"
-
-    def values(self):
-        return [self.rhs]
-
-
-class IndexIn(IndexLookup):
-    lookup_name = "in"
-
-    def __init__(self, lhs, rhs):
-        if hasattr(rhs, "resolve_expression") or hasattr(rhs, "as_sql"):
-            raise FieldError("%s__in takes a list of texts, not a query" % lhs.output_field.name)
-        super().__init__(lhs, list(rhs))
-
-    def values(self):
-        return dict.fromkeys(value for value in self.rhs if value is not None)

@@ -30,6 +30,7 @@ class BlindIndexTest(FieldTest):
         self.assertEqual(find(phone_index="+1").get().email, "anna@example.org")
         self.assertEqual(find(email_index__in=["bert@example.org", "x", "anna@example.org", None]).count(), 2)
         self.assertEqual(find(email_index__in=[]).count(), 0)
+        self.assertEqual(find(email_index__in=[*map(str, range(20_000)), self.anna.email_index]).get(), self.anna)
         self.assertEqual(find(phone_index=None).get(), self.bert)
         self.assertEqual(find(phone_index__isnull=False).get(), self.anna)
         self.assertEqual(find(~Q(email_index="anna@example.org")).get(), self.bert)
@@ -101,6 +102,8 @@ class BlindIndexTest(FieldTest):
         self.assertEqual(find(email_index__in=[F("email_index"), "x"]).count(), 2)
         with self.assertRaisesMessage(FieldError, "different keys or contexts"):
             find(email_index=F("phone_index")).exists()
+        with self.assertRaisesMessage(FieldError, "different keys or contexts"):
+            Account.objects.update(phone=F("email"), phone_index=F("email_index"))
 
     def test_lazy_text(self):
         self.assertEqual(Account.objects.get(email_index=lazystr("anna@example.org")), self.anna)
