@@ -7,6 +7,7 @@ from django.db.models.query_utils import DeferredAttribute
 from django.utils.functional import Promise
 
 from .expressions import is_ciphertext
+from .rows import plain_values, updated_names
 from .sql import Plaintext, context_sql, literal, text_of
 
 
@@ -111,6 +112,7 @@ class BlindIndexField(models.BinaryField):
         return value
 
     def get_placeholder(self, value, compiler, connection):
+        self.refuse_another_text(value, compiler.query)
         if isinstance(value, Plaintext):
             return self.call_sql("tp_blind_index", "%s")
         if is_hash(value):
@@ -119,6 +121,27 @@ class BlindIndexField(models.BinaryField):
             refuse_ciphertext(self, value)
             return self.call_sql("tp_blind_index", "%s")
         return "%s"
+
+    def refuse_another_text(self, value, query):
+        """The other half of EncryptedField.refuse_stale_index()."""
+        if self.is_of_another_text(value, query):
+            raise FieldError(
+                "%s would be of another text than '%s': name both with the same value, or bring it up to date with"
+                " update(%s=F(%r))" % (self, self.source, self.name, self.source)
+            )
+
+    def is_of_another_text(self, value, query):
+        updated, given = updated_names(query), isinstance(value, (Plaintext, BlindIndex))
+        if self.source not in updated:
+            return given and self.name in updated
+        source = plain_values(query)
+        if self.source not in source:
+            return False
+        if given or value is None:
+            text = value.value if isinstance(value, BlindIndex) else value
+            return self.source_field.to_python(text) != self.source_field.to_python(source[self.source])
+        # Of the columns as they are, which this statement changes.
+        return getattr(value, "contains_column_references", False)
 
     def get_db_prep_value(self, value, connection, prepared=False):
         if is_text(value):
@@ -159,6 +182,8 @@ class BlindIndex(Expression):
         return resolved
 
     def as_sql(self, compiler, connection):
+        # An INSERT asks for no placeholder here, nor does bulk_update().
+        self.target.refuse_another_text(self, compiler.query)
         sql, params = plain_sql(self.target, self.value, compiler, connection)
         return self.target.call_sql("tp_blind_index", sql), params
 

@@ -71,8 +71,8 @@ class RowBound:
 
     def refuse_half_updates(self, query):
         """An UPDATE that would leave the value unreadable, or its blind index behind."""
+        updated = updated_names(query)
         if isinstance(query, UpdateQuery):
-            updated = {field.name for field, model, value in query.values}
             self.refuse_stale_index(updated)
             changes_row = self.row is not None and self.row_field.name in updated
             if changes_row and not self.saves_instance(query) and not self.renews_row(query):
@@ -81,9 +81,7 @@ class RowBound:
                     % (self, self.row_field.name)
                 )
         elif isinstance(query, InsertQuery):
-            # bulk_create(update_conflicts=True), from Django 4.1 on.
             unique = {getattr(field, "name", field) for field in getattr(query, "unique_fields", None) or ()}
-            updated = {getattr(field, "name", field) for field in getattr(query, "update_fields", None) or ()}
             if self.name in updated:
                 self.refuse_stale_index(updated)
             # What is kept is the row that was there, under its own value.
@@ -137,6 +135,14 @@ class RowBound:
         # A child whose key is known adds itself to that row of its parent.
         if isinstance(instance, self.model) and instance.pk is None:
             draw_key(self.row_field, instance, using)
+
+
+def updated_names(query):
+    """The fields that a statement sets in rows that are there already."""
+    if isinstance(query, UpdateQuery):
+        return {field.name for field, model, value in query.values}
+    # bulk_create(update_conflicts=True), from Django 4.1 on.
+    return {getattr(field, "name", field) for field in getattr(query, "update_fields", None) or ()}
 
 
 def plain_values(query):

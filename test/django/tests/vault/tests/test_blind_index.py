@@ -221,6 +221,27 @@ class BlindIndexTest(FieldTest):
         self.anna.save(update_fields=["email", "email_index"])
         self.assertEqual(Account.objects.get(email_index="x"), self.anna)
 
+    def test_what_would_run_ahead_of_its_value(self):
+        self.anna.email = "new@example.org"
+        for write in (
+            lambda: self.anna.save(update_fields=["email_index"]),
+            lambda: Account.objects.bulk_update([self.anna], ["email_index"]),
+            lambda: Account.objects.update(phone_index="x"),
+            lambda: Account.objects.update(phone="x", phone_index="y"),
+            lambda: Account.objects.update(phone="x", phone_index=None),
+            lambda: Account.objects.update(phone=None, phone_index="y"),
+            lambda: Account.objects.update(phone="x", phone_index=F("phone")),
+            lambda: Account.objects.update(phone="x", phone_index=self.bert.phone_index),
+        ):
+            with self.assertRaisesMessage(FieldError, "would be of another text"), transaction.atomic():
+                write()
+        Account.objects.update(phone=Value("x"), phone_index="x")
+        self.assertEqual(Account.objects.filter(phone_index="x").count(), 2)
+        Account.objects.update(phone_index=None)
+        Account.objects.update(phone_index=F("phone"))
+        self.assertEqual(Account.objects.filter(phone_index="x").count(), 2)
+        self.assertEqual(Account.objects.get(email_index="anna@example.org"), self.anna)
+
     def test_fixtures_bring_no_hash_and_make_their_own(self):
         output = io.StringIO()
         call_command("dumpdata", "vault.account", stdout=output)

@@ -183,6 +183,13 @@ class WriteTest(FieldTest):
                     unique_fields=["id"],
                     update_fields=["phone"],
                 )
+            with self.assertRaisesMessage(FieldError, "would be of another text"), transaction.atomic():
+                Account.objects.bulk_create(
+                    [Account(pk=1, email="e", phone="p")],
+                    update_conflicts=True,
+                    unique_fields=["id"],
+                    update_fields=["phone_index"],
+                )
             with self.assertRaisesMessage(FieldError, "must be one of unique_fields"):
                 Badge.objects.bulk_create(
                     [Badge(owner="o", code="c")], update_conflicts=True, unique_fields=["owner"], update_fields=["code"]
