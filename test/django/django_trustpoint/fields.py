@@ -9,7 +9,7 @@ from django.db.models.query_utils import DeferredAttribute
 from .columns import DecryptedCol
 from .expressions import Ciphertext, Encrypt, is_ciphertext
 from .rows import RowBound
-from .sql import Plaintext, context_sql, literal
+from .sql import PlainBytes, Plaintext, context_sql, literal
 
 
 class EncryptedAttribute(DeferredAttribute):
@@ -211,7 +211,7 @@ class EncryptedBinaryField(EncryptedField, models.BinaryField):
         return models.BinaryField()
 
     def as_parameter(self, value, connection):
-        return connection.Database.Binary(value)
+        return PlainBytes(memoryview(value))
 
 
 class EncryptedJSONField(TextOnly, EncryptedField, models.JSONField):

@@ -1,4 +1,4 @@
-"""The pieces of SQL that the rest is made of, and the type that carries a plaintext to them."""
+"""The pieces of SQL that the rest is made of, and the types that carry a plaintext to them."""
 
 
 def text_of(value):
@@ -31,6 +31,13 @@ class Plaintext(str):
 
     def __new__(cls, value):
         return super().__new__(cls, text_of(value))
+
+    def __repr__(self):
+        return "<plaintext>"
+
+
+class PlainBytes(bytes):
+    """The same for bytes; psycopg 3's own Binary shows how they begin."""
 
     def __repr__(self):
         return "<plaintext>"

@@ -1,12 +1,14 @@
 """What Django's query log shows, and what the server's."""
 
 import logging
+import sys
 from pathlib import Path
 
 from django.db import DataError, connection, transaction
 from django.db.models import BooleanField, Case, ExpressionWrapper, F, IntegerField, Max, Q, TextField, Value, When
 from django.db.models.functions import Cast
 from django.db.utils import IntegrityError
+from django.views.debug import ExceptionReporter
 
 from django_trustpoint import checks
 from django_trustpoint.expressions import TpDecrypt
@@ -95,6 +97,17 @@ class QueryLogTest(FieldTest):
             self.assertIn(shown, self.handler.lines[-1])
         list(Device.objects.order_by("secret"))
         self.assertNotIn("not logged", self.handler.lines[-1])
+
+    def test_parameters_do_not_show_on_the_page_of_an_error(self):
+        objects = [Device(name="n", secret=SECRET, blob=SECRET.encode(), config=[SECRET]) for _ in range(2)]
+        try:
+            with transaction.atomic():
+                Device.objects.bulk_create(objects)
+        except IntegrityError:
+            frames = ExceptionReporter(None, *sys.exc_info()).get_traceback_frames()
+        shown = str([frame["vars"] for frame in frames])
+        self.assertIn("<plaintext>", shown)
+        self.assertNotIn(SECRET[:12], shown)
 
     def test_parameters_do_not_show_in_a_repr(self):
         from django_trustpoint.blind_index import BlindIndex
