@@ -8,6 +8,7 @@ from django.db.models.query_utils import DeferredAttribute
 
 from .columns import DecryptedCol
 from .expressions import Ciphertext, Encrypt, is_ciphertext
+from .indexed import Indexed
 from .rows import RowBound
 from .sql import PlainBytes, Plaintext, context_sql, literal
 
@@ -24,7 +25,7 @@ class EncryptedAttribute(DeferredAttribute):
         return super().__get__(instance, owner)
 
 
-class EncryptedField(RowBound):
+class EncryptedField(RowBound, Indexed):
     """
     What the encrypted fields share. Comes before the ordinary field among the bases.
 
@@ -125,17 +126,6 @@ class EncryptedField(RowBound):
         value_sql = self.expression_sql("%s") if is_expression else "%s"
         return self.encrypt_sql(value_sql, self.row_sql_of_statement(compiler, connection))
 
-    def blind_indexes(self):
-        return [
-            field for field in self.model._meta.local_concrete_fields if getattr(field, "source", None) == self.name
-        ]
-
-    def check_unique_indexes(self, instance):
-        """A form checks that its own fields are unique, and a blind index is none of them."""
-        for index in self.blind_indexes():
-            if index.unique and instance._perform_unique_checks([(self.model, (index.name,))]):
-                raise instance.unique_error_message(self.model, (self.name,))
-
     def get_db_prep_value(self, value, connection, prepared=False):
         if self.is_part:
             raise FieldError("%s would store plaintext: an encrypted field cannot be part of another one" % self)
@@ -150,12 +140,6 @@ class EncryptedField(RowBound):
 
     def as_parameter(self, value, connection):
         return Plaintext(value)
-
-    def clean(self, value, model_instance):
-        value = super().clean(value, model_instance)
-        if model_instance is not None:
-            self.check_unique_indexes(model_instance)
-        return value
 
     def check(self, **kwargs):
         from .checks import check_field

@@ -3,13 +3,12 @@
 import io
 import tempfile
 
-from django.core.exceptions import FieldError, ValidationError
+from django.core.exceptions import FieldError
 from django.core.management import call_command
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Lower
 from django.db.utils import IntegrityError
-from django.forms import modelform_factory
 from django.utils.functional import lazystr
 
 from django_trustpoint.expressions import TpCiphertext, TpEncrypt
@@ -78,19 +77,6 @@ class BlindIndexTest(FieldTest):
         ask("UPDATE vault_customer SET mail_index = tp_blind_index('x', tp_context('vault', 'contact', 'mail'))")
         Customer.objects.update(mail_index=F("mail"))
         self.assertEqual(Customer.objects.get(mail_index="anna@example.org").mail, "anna@example.org")
-
-    def test_a_form_finds_duplicates_of_its_source(self):
-        def errors(instance=None, **data):
-            form = modelform_factory(Account, fields=["email"])(data, instance=instance)
-            return dict(form.errors)
-
-        self.assertEqual(errors(email="new@example.org"), {})
-        self.assertEqual(errors(email="anna@example.org"), {"email": ["Account with this Email already exists."]})
-        self.assertEqual(errors(self.anna, email="anna@example.org"), {})
-        self.assertEqual(errors(self.anna, email="bert@example.org").keys(), {"email"})
-        with self.assertRaises(ValidationError) as caught:
-            Account(email="anna@example.org").full_clean(exclude=["phone"])
-        self.assertIn("email", caught.exception.message_dict)
 
     def test_compared_with_a_stored_index(self):
         find = Account.objects.filter
