@@ -15,7 +15,8 @@ RENAMES = (migrations.RenameField, migrations.RenameModel)
 CHANGES = RENAMES + (migrations.AlterField,)
 COLUMNS = (migrations.AddField, migrations.AlterField, migrations.RemoveField)
 SOURCES = (migrations.AddField, migrations.RemoveField, migrations.RenameField)
-JUDGED = RENAMES + COLUMNS + (migrations.SeparateDatabaseAndState,)
+WITH_STATE = (migrations.SeparateDatabaseAndState, migrations.RunSQL)
+JUDGED = RENAMES + COLUMNS + WITH_STATE
 
 
 def refuse_losses(sender, using, plan, **kwargs):
@@ -55,7 +56,7 @@ def judge(operation, later, run, where, backwards, app_label, schema_editor, bef
 
 
 def problems_of(operation, later, backwards, app_label, connection, before, after):
-    if isinstance(operation, migrations.SeparateDatabaseAndState):
+    if isinstance(operation, WITH_STATE):
         yield from problems_of_state(operation, backwards, app_label, connection, before, after)
     elif isinstance(operation, migrations.AddField) and not backwards:
         model = before.apps.get_model(app_label, operation.model_name)
@@ -72,13 +73,14 @@ def problems_of(operation, later, backwards, app_label, connection, before, afte
 
 def problems_of_state(operation, backwards, app_label, connection, before, after):
     """An AlterField of the state may tell what the database operations beside it do, but no rename encrypts anew."""
-    kinds, columns = (RENAMES, ()) if operation.database_operations else (CHANGES, COLUMNS)
+    alone = isinstance(operation, migrations.SeparateDatabaseAndState) and not operation.database_operations
+    kinds, columns = (CHANGES, COLUMNS) if alone else (RENAMES, ())
     state = after if backwards else before
     for inner in operation.state_operations:
         last, state = state, state.clone()
         inner.state_forwards(app_label, state)
         states = (state, last) if backwards else (last, state)
-        if isinstance(inner, migrations.SeparateDatabaseAndState):
+        if isinstance(inner, WITH_STATE):
             yield from problems_of_state(inner, backwards, app_label, connection, *states)
         elif isinstance(inner, kinds):
             for old, new in changes(inner, backwards, app_label, *states):

@@ -84,6 +84,7 @@ class PlanTest(PlanCase):
             separate(separate(rename), database=[table]),
             separate(migrations.RemoveField("Note", "secret"), added, database=[column]),
             separate(alter(null=True, row="pk")),
+            migrations.RunSQL("ALTER TABLE vault_note RENAME TO vault_memo", state_operations=[rename]),
         ):
             self.refuse("context=%r" % (NAME,), [operation])
         self.assertValue("s")
@@ -93,6 +94,9 @@ class PlanTest(PlanCase):
         sql = "UPDATE vault_note SET secret = tp_encrypt(tp_decrypt(secret, tp_context(%s)), tp_context(%s, id::text))"
         name = "'vault', 'note', 'secret'"
         self.migrate([separate(alter(null=True, row="pk"), database=[migrations.RunSQL(sql % (name, name))])])
+        self.assertValue("s")
+        again = sql % (name + ", id::text", "'c'")
+        self.migrate([migrations.RunSQL(again, state_operations=[alter(null=True, row="pk", context="c")])])
         self.assertValue("s")
 
     def test_a_model_that_moves_from_another_app(self):
