@@ -6,7 +6,7 @@ from django.db.models.expressions import Expression, F
 from django.db.models.query_utils import DeferredAttribute
 from django.utils.functional import Promise
 
-from .expressions import is_ciphertext
+from .expressions import is_ciphertext, type_of
 from .rows import plain_values, updated_names
 from .sql import Plaintext, context_sql, literal, text_of
 
@@ -197,7 +197,7 @@ def is_text(value):
 
 def is_hash(expression):
     """Whether an expression gives stored hashes."""
-    return isinstance(getattr(expression, "_output_field_or_none", None), BlindIndexField)
+    return isinstance(type_of(expression), BlindIndexField)
 
 
 def refuse_other_hashes(field, expression):

@@ -34,7 +34,7 @@ def kinds_of(expression):
     """For each part that an expression may have its value from: is it ciphertext?"""
     from .fields import EncryptedField
 
-    output_field = getattr(expression, "_output_field_or_none", None)
+    output_field = type_of(expression)
     sealed, encrypted = isinstance(output_field, Ciphertext), isinstance(output_field, EncryptedField)
     if isinstance(expression, Value):
         # One of an encrypted field, as bulk_update() makes them, becomes a call of tp_encrypt. NULL is both.
@@ -46,7 +46,7 @@ def kinds_of(expression):
         # What is cast is bytes by now, and plaintext no more.
         if sealed or isinstance(expression, Cast):
             yield True
-    elif isinstance(expression, (Subquery, Query)) or not encrypted:
+    elif isinstance(expression, (Subquery, Query)) or output_field is not None and not encrypted:
         yield sealed
     else:
         # A function has this type from its arguments, or was given it: raw SQL says nothing else.
@@ -54,8 +54,16 @@ def kinds_of(expression):
         parts = parts_of(expression)
         for part in parts:
             yield from kinds_of(part)
-        if not parts:
+        if encrypted and not parts:
             yield True
+
+
+def type_of(expression):
+    """The type of what it gives, where Django can tell: not that of Concat("secret", Value("x")), of two types."""
+    try:
+        return getattr(expression, "_output_field_or_none", None)
+    except FieldError:
+        return None
 
 
 def parts_of(expression):

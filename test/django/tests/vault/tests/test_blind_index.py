@@ -7,7 +7,7 @@ from django.core.exceptions import FieldError
 from django.core.management import call_command
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, Subquery, Value
-from django.db.models.functions import Lower
+from django.db.models.functions import Concat, Lower
 from django.db.utils import IntegrityError
 from django.utils.functional import lazystr
 
@@ -139,6 +139,9 @@ class BlindIndexTest(FieldTest):
         self.assertEqual(Account.objects.get(email_index="u@example.org").email, "u@example.org")
         Account.objects.filter(pk=bulk.pk).update(phone=F("email"), phone_index=F("email"))
         self.assertEqual(Account.objects.get(phone_index="u@example.org").phone, "u@example.org")
+        longer = Concat("email", Value("+"))
+        Account.objects.filter(pk=bulk.pk).update(phone=longer, phone_index=longer)
+        self.assertEqual(Account.objects.get(phone_index="u@example.org+").phone, "u@example.org+")
         Account.objects.filter(pk=bulk.pk).update(phone=None, phone_index=None)
         self.assertIsNone(stored(bulk, "phone_index"))
 

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import DataError, transaction
 from django.db.models import Case, Count, F, JSONField, Max, OuterRef, Prefetch, Subquery, TextField, Value, When
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Coalesce, Concat, Length, Upper
+from django.db.models.functions import Coalesce, Concat, Length, Replace, Upper
 
 from django_trustpoint.expressions import Ciphertext, TpCiphertext, TpDecrypt, TpEncrypt
 
@@ -223,6 +223,13 @@ class WriteTest(FieldTest):
         self.assertEqual(Device.objects.get().secret, "1")
         Device.objects.update(secret=Concat("secret", Value("+"), "name", output_field=TextField()))
         self.assertEqual(Device.objects.get().secret, "1+a")
+        Device.objects.update(secret=Concat("secret", Value("!")))
+        Device.objects.update(secret=Coalesce("secret", "name"))
+        Device.objects.update(secret=Replace("secret", Value("+"), Value("-")))
+        self.assertEqual(Device.objects.get().secret, "1-a!")
+        device.secret = Concat("secret", Value("?"))
+        device.save()
+        self.assertEqual(Device.objects.get().secret, "1-a!?")
         Device.objects.update(
             secret=Case(When(name="a", then=Value("case")), default=F("secret"), output_field=TextField())
         )
@@ -299,6 +306,7 @@ class WriteTest(FieldTest):
             ),
             lambda: Device.objects.update(blob=Coalesce(TpCiphertext("blob"), F("blob"))),
             lambda: Device.objects.update(secret=Upper(Value("x", output_field=field))),
+            lambda: Device.objects.update(secret=Concat(TpCiphertext("secret"), Value("x"))),
             lambda: Device.objects.update(secret=RawSQL("'x'", [], output_field=field)),
             lambda: Device.objects.create(name="c", secret=RawSQL("'x'", [], output_field=field)),
         ):
