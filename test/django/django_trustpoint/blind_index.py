@@ -132,8 +132,10 @@ class BlindIndexField(models.BinaryField):
 
     def is_of_another_text(self, value, query):
         updated, given = updated_names(query), isinstance(value, (Plaintext, BlindIndex))
-        if self.source not in updated:
-            return given and self.name in updated
+        # bulk_update() has the stored hash of an object whose source is deferred: it may be an older one.
+        stored = value is not None and not given and not hasattr(value, "as_sql")
+        if stored or self.source not in updated:
+            return (given or stored) and self.name in updated
         source = plain_values(query)
         if self.source not in source:
             return False
@@ -146,6 +148,9 @@ class BlindIndexField(models.BinaryField):
     def get_db_prep_value(self, value, connection, prepared=False):
         if is_text(value):
             return Plaintext(value)
+        if isinstance(value, BlindIndex):
+            # Of an object, in what full_clean() compares a UniqueConstraint of expressions with.
+            return self.source_field.get_db_prep_value(value.value, connection)
         return super().get_db_prep_value(value, connection, prepared)
 
     def get_db_prep_save(self, value, connection):

@@ -1,7 +1,10 @@
 """Forms and full_clean() refuse what a unique blind index has already."""
 
+import django
 from django.core.exceptions import ValidationError
 from django.db import connection, models
+from django.db.models import F
+from django.db.models.functions import Lower
 from django.forms import modelform_factory
 from django.test.utils import isolate_apps
 
@@ -55,3 +58,23 @@ class FormTest(FieldTest):
         with self.assertRaisesMessage(ValidationError, "Nick already exists"):
             Login(tenant=2, nick="").full_clean()
         Login(tenant=2).full_clean()
+
+    if django.VERSION >= (4, 1):
+
+        @isolate_apps("vault")
+        def test_what_is_unique_by_expressions(self):
+            class Login(models.Model):
+                tenant = models.TextField()
+                user = EncryptedTextField()
+                user_index = BlindIndexField("user")
+
+                class Meta:
+                    app_label = "vault"
+                    constraints = [models.UniqueConstraint(Lower("tenant"), F("user_index"), name="expressions")]
+
+            with connection.schema_editor() as editor:
+                editor.create_model(Login)
+            Login.objects.create(tenant="T", user="a")
+            Login(tenant="T", user="b").full_clean()
+            with self.assertRaisesMessage(ValidationError, "expressions"):
+                Login(tenant="t", user="a").full_clean()
