@@ -77,11 +77,12 @@ def check_row(field):
     target = row
     while target.is_relation:  # the key of a child's child refers to a relation
         target = target.target_field
-    if not isinstance(target, ROW_TYPES) or isinstance(target, EncryptedField) or row.null:
+    by_server = getattr(row, "db_default", models.NOT_PROVIDED) is not models.NOT_PROVIDED
+    if not isinstance(target, ROW_TYPES) or isinstance(target, EncryptedField) or row.null or by_server:
         return [
             Error(
-                "row='%s' has no text that stays the same in every session." % field.row,
-                hint="Use a field that is not null and holds a number, text or a UUID.",
+                "row='%s' has no text that is known before the row is written and the same in every session." % field.row,
+                hint="Use a field without null and db_default that holds a number, text or a UUID.",
                 obj=field,
                 id="trustpoint.E005",
             )

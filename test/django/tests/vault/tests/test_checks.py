@@ -94,6 +94,19 @@ class FieldCheckTest(TestCase):
 
         self.assertIn("trustpoint.E001", {error.id for error in Wrong.check()})
 
+    if django.VERSION >= (5, 0):
+
+        @isolate_apps("vault")
+        def test_a_row_that_the_server_fills_in(self):
+            class Wrong(models.Model):
+                number = models.IntegerField(db_default=1)
+                secret = EncryptedTextField(row="number")
+
+                class Meta:
+                    app_label = "vault"
+
+            self.assertIn("trustpoint.E005", {error.id for error in Wrong.check()})
+
     @isolate_apps("vault")
     def test_part_of_another_field(self):
         class Wrong(models.Model):
