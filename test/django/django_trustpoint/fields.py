@@ -18,9 +18,10 @@ class EncryptedAttribute(DeferredAttribute):
 
     def __get__(self, instance, owner=None):
         if instance is not None and self.field.attname not in instance.__dict__:
-            # Of the instance's own model: Django keeps the descriptor of an abstract one.
+            # Of the instance's own model: Django 3.2 keeps the descriptor of an abstract one, whose field may be overridden.
             field = instance._meta.get_field(self.field.name)
-            names = [index.attname for index in field.blind_indexes() if index.attname not in instance.__dict__]
+            indexes = field.blind_indexes() if isinstance(field, EncryptedField) else []
+            names = [index.attname for index in indexes if index.attname not in instance.__dict__]
             instance.refresh_from_db(fields=[field.attname, *names])
         return super().__get__(instance, owner)
 
@@ -56,6 +57,7 @@ class EncryptedField(RowBound, Indexed):
 
     def contribute_to_class(self, cls, name, **kwargs):
         super().contribute_to_class(cls, name, **kwargs)
+        setattr(cls, self.attname, self.descriptor_class(self))
         self.prepare_rows(cls)
 
     @property

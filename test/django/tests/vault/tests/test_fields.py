@@ -2,9 +2,12 @@
 
 import enum
 
-from django.db import DataError, connection, transaction
+from django.db import DataError, connection, models, transaction
 from django.db.utils import IntegrityError
+from django.test.utils import isolate_apps
 
+from django_trustpoint.blind_index import BlindIndexField
+from django_trustpoint.fields import EncryptedTextField
 from django_trustpoint.sql import context_sql
 
 from ..models import Account, Device, Document, Site, Ticket
@@ -86,6 +89,43 @@ class StoredTest(FieldTest):
         self.assertEqual(Ticket.objects.get(number="red").holder, "red")
         Ticket.objects.update(number=Color.BLUE, holder=Color.RED, holder_index=Color.RED, seats=None)
         self.assertEqual(Ticket.objects.get(number="blue", holder_index="red").holder, "red")
+
+    @isolate_apps("vault")
+    def test_deferred_where_a_model_overrides_the_field(self):
+        class Plain(models.Model):
+            mail = models.TextField()
+
+            class Meta:
+                app_label = "vault"
+                abstract = True
+
+        class Sealed(Plain):
+            mail = EncryptedTextField()
+            mail_index = BlindIndexField("mail")
+
+            class Meta:
+                app_label = "vault"
+                abstract = True
+
+        class Encrypted(Sealed):
+            class Meta:
+                app_label = "vault"
+
+        class Clear(Sealed):
+            mail = models.TextField()
+            mail_index = None
+
+            class Meta:
+                app_label = "vault"
+
+        for model in (Encrypted, Clear):
+            with connection.schema_editor() as editor:
+                editor.create_model(model)
+            model.objects.create(mail="a")
+            instance = model.objects.only("pk").get()
+            self.assertEqual(instance.mail, "a")
+            instance.save()
+        self.assertEqual(Encrypted.objects.get(mail_index="a").mail, "a")
 
     def test_a_key_of_its_own(self):
         document = Document.objects.create(body="text")
