@@ -1,4 +1,4 @@
-"""How a blind index finds rows: by the hashes of a text under every usable version of its key, also from before a rotation."""
+"""How a blind index finds rows: by a text's hashes under every usable version of its key, so from before a rotation too."""
 
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db.models.lookups import IsNull, Lookup

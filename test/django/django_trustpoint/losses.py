@@ -206,7 +206,9 @@ def problem_of_nulls(old, new, connection):
 
 def problem_of_addition(model, operation, connection):
     field = operation.field
-    if not isinstance(field, (EncryptedField, BlindIndexField)) or field.null and not field.has_default() or not model._meta.managed:
+    if not isinstance(field, (EncryptedField, BlindIndexField)) or not model._meta.managed:
+        return None
+    if field.null and not field.has_default():
         return None
     if has_rows(model, connection):
         return (

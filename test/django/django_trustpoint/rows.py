@@ -85,7 +85,8 @@ class RowBound:
             if self.name in updated:
                 self.refuse_stale_index(updated)
             # What is kept is the row that was there, under its own value.
-            if self.name in updated and self.row is not None and self.row_field.name not in unique:
+            half = self.row is not None and updated & {self.name, self.row_field.name}
+            if half and self.row_field.name not in unique:
                 raise FieldError(
                     "%s is bound to '%s': in update_conflicts that must be one of unique_fields"
                     % (self, self.row_field.name)
@@ -114,22 +115,34 @@ class RowBound:
         }
         return plain_values(query).keys() >= bound | {self.row_field.name}
 
-    # ---- generated keys
+    # ---- what is done before save()
 
     def prepare_rows(self, cls):
         if self.row is not None and not cls._meta.abstract:
-            signals.class_prepared.connect(self.prepare_key, sender=cls)
+            signals.class_prepared.connect(self.prepare_signals, sender=cls)
 
-    def prepare_key(self, sender, **kwargs):
+    def prepare_signals(self, sender, **kwargs):
         try:
             key = self.row_field
         except FieldDoesNotExist:
             return  # the checks say so
-        if key.primary_key and isinstance(key, GENERATED):
+        if not key.primary_key:
+            signals.pre_save.connect(self.refuse_half_saves)
+        elif isinstance(key, GENERATED):
             # The sender may be a proxy or a child as well. Once for all fields of a model.
             signals.pre_save.connect(self.draw_before_save, dispatch_uid=("trustpoint_draw_key", id(sender)))
             # bulk_create() sends no signal, but asks the key.
             key.get_pk_value_on_save = partial(draw_key, key)
+
+    def refuse_half_saves(self, sender, instance, using, update_fields, **kwargs):
+        """save() of some fields, or of an object with deferred ones, that would leave the value under the old row."""
+        row = self.row_field
+        if not isinstance(instance, self.model) or not update_fields or self.name in update_fields:
+            return
+        if update_fields & {row.name, row.attname}:
+            kept = self.model._base_manager.using(using).filter(pk=instance.pk).exclude(**{self.name: None})
+            if kept.exclude(**{row.name: getattr(instance, row.attname)}).exists():
+                raise FieldError("%s is bound to '%s': save it too when that changes" % (self, row.name))
 
     def draw_before_save(self, sender, instance, using, **kwargs):
         # A child whose key is known adds itself to that row of its parent.

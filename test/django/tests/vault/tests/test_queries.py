@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce, Concat, Length, Replace, Upper
 
 from django_trustpoint.expressions import Ciphertext, TpCiphertext, TpDecrypt, TpEncrypt
 
-from ..models import Account, Badge, Card, Device, Employee, Site
+from ..models import Account, Badge, Card, Device, Employee, Site, Ticket
 from .base import FieldTest, ask, stored
 
 
@@ -190,9 +190,16 @@ class WriteTest(FieldTest):
                     unique_fields=["id"],
                     update_fields=["phone_index"],
                 )
-            with self.assertRaisesMessage(FieldError, "must be one of unique_fields"):
+            with self.assertRaisesMessage(FieldError, "must be one of unique_fields"), transaction.atomic():
                 Badge.objects.bulk_create(
                     [Badge(owner="o", code="c")], update_conflicts=True, unique_fields=["owner"], update_fields=["code"]
+                )
+            with self.assertRaisesMessage(FieldError, "must be one of unique_fields"), transaction.atomic():
+                Ticket.objects.bulk_create(
+                    [Ticket(pk=1, number="2", holder="h")],
+                    update_conflicts=True,
+                    unique_fields=["id"],
+                    update_fields=["number"],
                 )
 
     def test_get_or_create_and_update_or_create(self):

@@ -124,6 +124,24 @@ class RowTest(FieldTest):
         older.save(update_fields=["seats"])
         self.assertEqual(Ticket.objects.values_list("number", "holder", "seats").get(), ("2", "two", [5]))
 
+    def test_a_row_that_is_saved_without_what_is_bound_to_it(self):
+        Ticket.objects.create(number="1", holder="one", seats=[1])
+        ticket = Ticket.objects.defer("seats").get()
+        ticket.save()
+        ticket.save(update_fields=["number"])
+        ticket.number = "2"
+        for options in ({}, {"update_fields": ["number"]}, {"update_fields": ["number", "holder", "holder_index"]}):
+            with self.assertRaisesMessage(FieldError, "save it too"), transaction.atomic():
+                ticket.save(**options)
+        self.assertEqual(ticket.seats, [1])
+        ticket.save()
+        self.assertEqual(Ticket.objects.values_list("number", "holder", "seats").get(), ("2", "one", [1]))
+        # A missing value is bound to nothing.
+        Ticket.objects.update(seats=None)
+        ticket.number = "3"
+        ticket.save(update_fields=["number", "holder", "holder_index"])
+        self.assertEqual(Ticket.objects.values_list("number", "holder", "seats").get(), ("3", "one", None))
+
     def test_a_row_that_is_an_expression(self):
         ticket = Ticket.objects.create(number="1", holder="one")
         ticket.number = F("id")
