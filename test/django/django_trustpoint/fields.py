@@ -89,7 +89,9 @@ class EncryptedField(RowBound, Indexed):
         return sql
 
     def decrypt_sql(self, column_sql, row_sql=None):
-        """SQL that decrypts this column, for raw queries too."""
+        """SQL that decrypts this column, for raw queries too. A field with a row needs the SQL of the row's value."""
+        if (row_sql is None) != (self.row is None):
+            raise TypeError("%s is bound to %s" % (self, "the field '%s': give its SQL too" % self.row if self.row else "no row"))
         return "%s(%s, %s)" % (self.decrypt_function, column_sql, context_sql(self.context_parts, row_sql))
 
     def get_col(self, alias, output_field=None):

@@ -111,6 +111,9 @@ class ReadTest(FieldTest):
             "SELECT id, %s AS secret FROM vault_device WHERE name = %%s" % field.decrypt_sql("secret"), ["device 1"]
         )
         self.assertEqual(device.secret, "secret 1")
+        # With another context it would decrypt nothing.
+        for wrong in (lambda: field.decrypt_sql("secret", "id"), lambda: Badge._meta.get_field("code").decrypt_sql("code")):
+            self.assertRaisesMessage(TypeError, "bound to", wrong)
         (device,) = Device.objects.raw("SELECT id, name FROM vault_device WHERE name = 'device 1'")
         self.assertEqual(device.secret, "secret 1")
         with self.assertRaisesMessage(
