@@ -6,29 +6,40 @@
 #include <openssl/x509.h>
 
 #include "base/error.hpp"
+#include "base/secret.hpp"
 #include "crypto/openssl.hpp"
 #include "crypto/password_cost.hpp"
 
 namespace trustpoint::crypto {
 namespace {
 
-int GivePassphrase(char* out, int room, int, void* argument) {
-  const auto& passphrase = *static_cast<const base::Bytes*>(argument);
-  if (passphrase.size() > static_cast<std::size_t>(room)) return -1;
-  base::Copy({reinterpret_cast<std::uint8_t*>(out), static_cast<std::size_t>(room)}, passphrase);
-  return static_cast<int>(passphrase.size());
-}
-
 // The encryption of PKCS#1 and SEC 1, by the header. The key is one MD5 of the passphrase, whatever it says.
+// Not by PEM_do_header, which is OpenSSL's default library's: a module of the token may live in that too, and
+// a first use without memory would leave it without ciphers.
 bool DecryptByHeader(PemBlock* block, base::Bytes passphrase) {
-  EVP_CIPHER_INFO cipher;
+  EVP_CIPHER_INFO given;
+  if (PEM_get_EVP_CIPHER_INFO(block->header.data(), &given) != 1 || given.cipher == nullptr) return false;
   const base::MutableBytes der = block->der.bytes();
-  long size = static_cast<long>(der.size());
-  if (PEM_get_EVP_CIPHER_INFO(block->header.data(), &cipher) != 1 ||
-      PEM_do_header(&cipher, der.data(), &size, GivePassphrase, &passphrase) != 1)
-    return false;
-  block->der.Shorten(static_cast<std::size_t>(size));
-  return true;
+  base::Secret key(EVP_MAX_KEY_LENGTH);
+  bool good = false;
+  int size = 0, rest = 0;
+  InNewLibraryToo([&](OSSL_LIB_CTX* library) {
+    const Owned<EVP_CIPHER, EVP_CIPHER_free> cipher(
+        EVP_CIPHER_fetch(library, EVP_CIPHER_get0_name(given.cipher), nullptr));
+    const Owned<EVP_MD, EVP_MD_free> hash(EVP_MD_fetch(library, "MD5", nullptr));
+    const Owned<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free> context(EVP_CIPHER_CTX_new());
+    if (cipher == nullptr || hash == nullptr || context == nullptr ||
+        EVP_BytesToKey(cipher.get(), hash.get(), given.iv, passphrase.data(),
+                       static_cast<int>(passphrase.size()), 1, key.bytes().data(), nullptr) == 0 ||
+        EVP_DecryptInit_ex2(context.get(), cipher.get(), key.view().data(), given.iv, nullptr) != 1)
+      return false;
+    good =
+        EVP_DecryptUpdate(context.get(), der.data(), &size, der.data(), static_cast<int>(der.size())) == 1 &&
+        EVP_DecryptFinal_ex(context.get(), der.data() + size, &rest) == 1;
+    return true;
+  });
+  if (good) block->der.Shorten(static_cast<std::size_t>(size) + static_cast<std::size_t>(rest));
+  return good;
 }
 
 bool DecryptPkcs8(PemBlock* block, base::Bytes passphrase) {

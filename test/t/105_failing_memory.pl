@@ -101,6 +101,7 @@ $node->safe_psql('postgres', q{
     CREATE TABLE work (LIKE secret);
     SELECT tp_generate_ec_key('signs'), tp_generate_rsa_key('opens', 2048, 'decrypt'), tp_generate_aes_key('seals')});
 IPC::Run::run([ 'openssl', 'genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256' ], '>', \my $pem) or die 'openssl';
+IPC::Run::run([ 'openssl', 'ec', '-aes256', '-passout', 'pass:pw' ], '<', \$pem, '>', \my $encrypted, '2>', \my $ignored) or die 'openssl';
 my $objects = objects();
 
 my $read = q{SELECT count(*) FROM secret WHERE tp_decrypt(value) = 'secret ' || id};
@@ -117,6 +118,9 @@ sweep('the first signature', sql => q{SELECT tp_verify('signs', 'data', tp_sign(
 sweep('the first RSA', sql => q{SELECT convert_from(tp_rsa_decrypt('opens', tp_rsa_encrypt('opens', 'data')), 'UTF8')},
     right => 'data', cold => 1, points => 200);
 sweep('the first import', sql => qq{BEGIN; SELECT tp_import_key('made', '$pem') IS NULL; ROLLBACK}, right => 'f', cold => 1, points => 200);
+# It takes to OpenSSL before the token does: that finds its PIN right afterwards.
+sweep('the first import of an encrypted key', sql => qq{BEGIN; SELECT tp_import_key('made', '$encrypted', 'pw') IS NULL; ROLLBACK},
+    right => 'f', cold => 1, points => 250);
 sweep('a signature', sql => q{SELECT tp_verify('signs', 'data', tp_sign('signs', 'data'))}, right => 't');
 sweep('RSA', sql => q{SELECT convert_from(tp_rsa_decrypt('opens', tp_rsa_encrypt('opens', 'data')), 'UTF8')}, right => 'data');
 sweep('AES in the token', sql => q{SELECT convert_from(tp_aes_decrypt('seals', tp_aes_encrypt('seals', 'data')), 'UTF8')}, right => 'data');
