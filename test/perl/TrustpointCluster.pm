@@ -129,6 +129,7 @@ sub pkcs11_tool {
     my ($node, @arguments) = @_;
     my $folder = token_folder($node);
     local $ENV{SOFTHSM2_CONF} = "$folder/softhsm2.conf";
+    delete local $ENV{LD_PRELOAD};  # a sanitizer's: what it finds in pkcs11-tool is not ours
     my ($out, $errors) = ('', '');
     my @command = ('pkcs11-tool', '--module', softhsm_module(), '--login', '--pin', PIN, '--token-label', 'tp');
     IPC::Run::run([ @command, @arguments ], '>', \$out, '2>', \$errors) or die "pkcs11-tool @arguments: $errors";
