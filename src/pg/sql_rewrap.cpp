@@ -28,9 +28,13 @@ using keyring::DekRow;
 
 constexpr const char* kTooLarge = "the value is too large for the suite that trustpoint.cipher names";
 
-// Whether PostgreSQL has room for the value in another suite, which may take more bytes.
-bool Fits(const envelope::Value& value, Suite suite) {
-  return AllocSizeIsValid(value.ciphertext.size() + envelope::Overhead(suite) + VARHDRSZ);
+// What the value takes in another suite, which may be more bytes.
+size_t SizeIn(Suite suite, const envelope::Value& value) {
+  return value.ciphertext.size() + envelope::Overhead(suite);
+}
+
+bool Fits(Suite suite, const envelope::Value& value) {
+  return AllocSizeIsValid(SizeIn(suite, value) + VARHDRSZ);
 }
 
 // The value under another DEK, or its own. False: it is not authentic. The plaintext exists only where the
@@ -79,12 +83,12 @@ const char* TryRewrap(FunctionCallInfo fcinfo) {
   const CachedDek* old_dek = DekForId(Purpose::kData, from->id, Capability::kRewrap);
   const CachedDek* new_dek = DekForName(Purpose::kData, from->name_view(), Capability::kRewrap);
   const Suite suite = CurrentSuite();
-  if (!Fits(*value, suite)) return kTooLarge;
+  if (!Fits(suite, *value)) return kTooLarge;
   bool authentic = false;
   Rewrapped& last = ThisBackend().rewrapped;
   Run([&] {
     last.value.clear();
-    last.result.resize(value->ciphertext.size() + envelope::Overhead(suite));
+    last.result.resize(SizeIn(suite, *value));
     authentic = Rewrap(*old_dek, *value, context.bytes(), *new_dek, suite, last.result);
     if (authentic) last.value.assign(stored.begin(), stored.end());
   });
@@ -109,12 +113,12 @@ TP_SQL_FUNCTION(tp_rewrap) {
   const CachedDek* old_dek = DekForId(Purpose::kData, value.key_id, Capability::kRewrap);
   const CachedDek* new_dek = DekForName(Purpose::kData, old_dek->row.name_view(), Capability::kRewrap);
   const Suite suite = CurrentSuite();
-  if (!Fits(value, suite))
+  if (!Fits(suite, value))
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("%s", kTooLarge),
                     errhint("With trustpoint.cipher = 'aes-256-gcm' it is as large as it was.")));
   AuditValue("tp_rewrap", new_dek->row.name, new_dek->row.id);
   CountCall(Call::kRewrap, value.ciphertext.size());
-  struct varlena* result = AllocateVarlena(value.ciphertext.size() + envelope::Overhead(suite));
+  struct varlena* result = AllocateVarlena(SizeIn(suite, value));
   bool authentic = false;
   Run([&] { authentic = Rewrap(*old_dek, value, context.bytes(), *new_dek, suite, Content(result)); });
   if (!authentic) RaiseNotAuthentic();

@@ -28,7 +28,8 @@ void RequireId(const KnownKey& known) {
                     errhint("Give it one of its own with the tools of the token.")));
 }
 
-// Rows have labels as text, and whole; other tools may have given a key one that is not.
+// Rows have labels as text, and whole; other tools may have given a key one that is not. One byte short of
+// the room, as what fills it may be cut off.
 constexpr std::size_t kMaxRowLabel = sizeof TokenKeyRow::label - 2;
 
 bool FitsRow(std::string_view label) { return label.size() <= kMaxRowLabel && IsUtf8(label); }

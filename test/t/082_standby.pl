@@ -85,6 +85,16 @@ $primary->safe_psql('postgres', q{UPDATE tp_dek SET state = 'retired' WHERE purp
 $primary->wait_for_catchup($standby);
 is(ask($open, "SELECT tpsec_decrypt('$field{1}')"), 'x', 'enabled there, read here');
 
+# A key that the primary could not destroy at the commit, as the token was away.
+my $tokens = token_folder($primary) . '/tokens';
+my $destroys = session($primary);
+ask($destroys, $_) for q{SELECT tp_generate_ec_key('doomed')}, q{BEGIN; SELECT tp_destroy_key('doomed')};
+rename($tokens, "$tokens.away") or die $!;
+ask($destroys, 'COMMIT');
+rename("$tokens.away", $tokens) or die $!;
+$destroys->quit;
+$primary->wait_for_catchup($standby);
+
 # On its own.
 $primary->stop('immediate');
 reads('without the primary');
@@ -98,5 +108,9 @@ $standby->promote;
 reads('promoted');
 is(try_sql($standby, 'postgres', import_sql(3, 'default') =~ s/SELECT/SELECT 0 </r . q{; SELECT tpsec_decrypt(tpsec_encrypt('mine'))}), "t\nmine", 'promoted: imports and writes');
 is(try_sql($standby, 'postgres', q{SELECT tp_rotate_dek('default', 'index') > 0; SELECT cardinality(tp_blind_index_candidates('x', 'c'))}), "t\n3", 'promoted: rotates');
+sub destroyed { return pkcs11_tool($primary, '--list-objects') =~ /label: +destroyed/ ? 1 : 0 }
+is(destroyed(), 1, 'the key of the primary is still in the token');
+$standby->safe_psql('postgres', q{SELECT tp_generate_ec_key('another')});
+is(destroyed(), 0, 'promoted: the next change of keys destroys it');
 $standby->stop;
 done_testing();

@@ -57,6 +57,7 @@ class EncryptedField(RowBound, Indexed):
 
     def contribute_to_class(self, cls, name, **kwargs):
         super().contribute_to_class(cls, name, **kwargs)
+        # Django 3.2 keeps the descriptor of an abstract model, whose field may be another.
         setattr(cls, self.attname, self.descriptor_class(self))
         self.prepare_rows(cls)
 
