@@ -42,6 +42,8 @@ inline std::uint64_t TableChanges() { return internal::changes; }
 void WatchTables();
 
 bool ReadDek(std::uint32_t id, keyring::DekRow* row);
+// Those of many ids, in their order; where there is none, the row's id is 0.
+void ReadDeks(const std::uint32_t* ids, int count, keyring::DekRow* rows);
 // Whether a usable row still has the bytes that a DEK was opened by. Unlike the others it raises for no
 // malformed row, as whoever asks may not be about to use it.
 bool IsVouchedFor(const keyring::DekRow& opened);

@@ -17,6 +17,11 @@ constexpr AttrNumber kId = 1, kName = 2, kPurpose = 3, kState = 4, kKekId = 5, k
 // What the first query of a connection reads. bytea is stored as text is, timestamptz as int8.
 constexpr Oid kColumns[] = {INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
 
+std::uint32_t IdOf(HeapTuple tuple, TupleDesc descriptor) {
+  bool null;
+  return DatumGetUInt32(heap_getattr(tuple, kId, descriptor, &null));
+}
+
 SmallTable DekTable() {
   return {KnownTables().schema, KnownTables().dek, "tp_dek", kColumns, lengthof(kColumns)};
 }
@@ -35,6 +40,24 @@ void FindDek(std::uint32_t id, Visit visit) {
     visit(tuple, descriptor);
     return false;
   });
+}
+
+// visit(i, tuple, descriptor) for each of so many ids that has a row: in one pass of a small table.
+template <class Id, class Visit>
+void FindDeks(int count, Id id, Visit visit) {
+  SmallTableRows table;
+  if (count == 0) return;
+  if (!ReadSmallTable(DekTable(), 0, nullptr, &table)) {
+    for (int i = 0; i < count; ++i)
+      FindDek(id(i), [&](HeapTuple tuple, TupleDesc descriptor) { visit(i, tuple, descriptor); });
+    return;
+  }
+  for (int row = 0; row < table.count; ++row) {
+    const std::uint32_t found = IdOf(table.rows[row], table.descriptor);
+    for (int i = 0; i < count; ++i)
+      if (id(i) == found) visit(i, table.rows[row], table.descriptor);
+  }
+  FreeRows(&table);
 }
 
 // The palloc'ed array, with room for one more.
@@ -60,9 +83,8 @@ std::optional<keyring::DekState> StateOf(HeapTuple tuple, TupleDesc descriptor) 
   return std::nullopt;
 }
 
+// Whether the row of an opened DEK still vouches for it.
 bool VouchesFor(const keyring::DekRow& opened, HeapTuple tuple, TupleDesc descriptor) {
-  bool null;
-  if (DatumGetUInt32(heap_getattr(tuple, kId, descriptor, &null)) != opened.id) return false;
   const std::optional<keyring::DekState> state = StateOf(tuple, descriptor);
   base::Block<envelope::kWrappedSize> wrapped;
   return state && keyring::IsUsable(*state) && BytesColumn(tuple, descriptor, kWrapped, wrapped) &&
@@ -71,8 +93,7 @@ bool VouchesFor(const keyring::DekRow& opened, HeapTuple tuple, TupleDesc descri
 
 void FillDek(HeapTuple tuple, TupleDesc descriptor, keyring::DekRow* row) {
   *row = keyring::DekRow{};
-  bool null;
-  row->id = DatumGetUInt32(heap_getattr(tuple, kId, descriptor, &null));
+  row->id = IdOf(tuple, descriptor);
 
   const Utf8 name = ToUtf8(TextColumn(tuple, descriptor, kName));
   if (!CopyText(row->name, name.view())) RaiseMalformed("tp_dek", "name");
@@ -111,16 +132,25 @@ bool IsVouchedFor(const keyring::DekRow& opened) {
   return vouched;
 }
 
+void ReadDeks(const std::uint32_t* ids, int count, keyring::DekRow* rows) {
+  std::fill_n(rows, count, keyring::DekRow{});
+  FindDeks(
+      count, [&](int i) { return ids[i]; },
+      [&](int i, HeapTuple tuple, TupleDesc descriptor) { FillDek(tuple, descriptor, &rows[i]); });
+}
+
 int KeepUnvouched(keyring::DekRow* opened, int count) {
-  if (count == 0) return 0;
-  SmallTableRows table;
-  const bool small = ReadSmallTable(DekTable(), 0, nullptr, &table);
-  const auto vouched = [&](const keyring::DekRow& row) {
-    if (!small) return IsVouchedFor(row);
-    return std::any_of(table.rows, table.rows + table.count,
-                       [&](HeapTuple tuple) { return VouchesFor(row, tuple, table.descriptor); });
-  };
-  return static_cast<int>(std::remove_if(opened, opened + count, vouched) - opened);
+  auto* vouched = static_cast<bool*>(palloc0(static_cast<std::size_t>(count + 1) * sizeof(bool)));
+  FindDeks(
+      count, [&](int i) { return opened[i].id; },
+      [&](int i, HeapTuple tuple, TupleDesc descriptor) {
+        vouched[i] = VouchesFor(opened[i], tuple, descriptor);
+      });
+  int kept = 0;
+  for (int i = 0; i < count; ++i)
+    if (!vouched[i]) opened[kept++] = opened[i];
+  pfree(vouched);
+  return kept;
 }
 
 bool ReadActiveDek(envelope::Purpose purpose, std::string_view name, keyring::DekRow* row, bool* exists) {

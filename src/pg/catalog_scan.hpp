@@ -27,6 +27,7 @@ void ScanSmall(const SmallTable& table, const char* index_name, int keys, ScanKe
   if (!ReadSmallTable(table, keys, key, &found)) return ScanByIndex(table.oid, index_name, keys, key, visit);
   for (int i = 0; i < found.count; ++i)
     if (!visit(found.rows[i], found.descriptor)) break;
+  FreeRows(&found);
 }
 
 inline TimestampTz CreatedAt(HeapTuple tuple, TupleDesc descriptor, AttrNumber column) {

@@ -17,17 +17,19 @@ using keyring::DekState;
 // Reads the rows of all opened DEKs again and lets go of those that nothing vouches for any more.
 void RereadRows(Backend& backend) {
   Run([&] { backend.stale_deks = backend.deks.Stale(); });
-  for (std::size_t i = 0; i < backend.stale_deks.size(); ++i) {
-    const std::uint32_t id = backend.stale_deks[i];
-    DekRow row;
-    const bool found = ReadDek(id, &row);
-    Run([&] {
-      if (found)
-        backend.deks.Update(row);
+  const auto& ids = backend.stale_deks;
+  const int count = static_cast<int>(ids.size());
+  auto* rows = static_cast<DekRow*>(palloc((ids.size() + 1) * sizeof(DekRow)));
+  ReadDeks(ids.data(), count, rows);
+  Run([&] {
+    for (int i = 0; i < count; ++i) {
+      if (rows[i].id == ids[i])
+        backend.deks.Update(rows[i]);
       else
-        backend.deks.Remove(id);
-    });
-  }
+        backend.deks.Remove(ids[i]);
+    }
+  });
+  pfree(rows);
 }
 
 // The same for those in shared memory, whoever opened them.
@@ -36,6 +38,7 @@ void RereadSharedRows(bool all) {
   DekRow* rows = SharedDekRows(all, &count);
   const int gone = KeepUnvouched(rows, count);
   for (int i = 0; i < gone; ++i) ForgetSharedDek(rows[i].id);
+  if (rows != nullptr) pfree(rows);
 }
 
 CachedDek* Remember(const DekRow& row) {

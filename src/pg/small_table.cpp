@@ -114,9 +114,18 @@ bool ReadSmallTable(const SmallTable& table, int keys, const ScanKeyData* key, S
   // Outside the buffer's lock: comparing may look into catalogs.
   int kept = 0;
   for (int i = 0; i < result->count; ++i)
-    if (Matches(result->rows[i], result->descriptor, keys, key)) result->rows[kept++] = result->rows[i];
+    if (Matches(result->rows[i], result->descriptor, keys, key))
+      result->rows[kept++] = result->rows[i];
+    else
+      heap_freetuple(result->rows[i]);
   result->count = kept;
   return true;
+}
+
+void FreeRows(SmallTableRows* rows) {
+  for (int i = 0; i < rows->count; ++i) heap_freetuple(rows->rows[i]);
+  pfree(rows->rows);
+  FreeTupleDesc(rows->descriptor);
 }
 
 }  // namespace trustpoint::pg

@@ -24,7 +24,8 @@ struct SmallTable {
 };
 
 // Its rows as they are committed now, and this transaction's own, copied. The lock is gone again when it
-// returns; the rows are palloc'ed.
+// returns; the rows are palloc'ed, for the caller to give back: a query that waits through many changes would
+// otherwise keep the whole table for each.
 struct SmallTableRows {
   TupleDesc descriptor;
   HeapTuple* rows;
@@ -33,5 +34,6 @@ struct SmallTableRows {
 
 // False: it cannot be read in this way. May ereport.
 bool ReadSmallTable(const SmallTable& table, int keys, const ScanKeyData* key, SmallTableRows* result);
+void FreeRows(SmallTableRows* rows);
 
 }  // namespace trustpoint::pg

@@ -66,7 +66,22 @@ my $pages = q{SELECT pg_relation_size('tp_dek') / current_setting('block_size'):
 cmp_ok(one($pages), '<=', 8, 'tp_dek is small at first');
 check_files('small');
 
-one(q{SELECT count(tp_create_dek('tenant ' || n)) FROM generate_series(1, 400) n});
+# A session with many DEKs reads their rows again at each change, and keeps no copy of the table for each of them.
+one(q{SELECT count(tp_create_dek('tenant ' || n)) FROM generate_series(1, 150) n});
+one('VACUUM FULL tp_dek');
+cmp_ok(one($pages), '<=', 8, 'tp_dek is small with 150 names');
+my $many = session($node);
+my $pid = ask($many, 'SELECT pg_backend_pid()');
+sub most_memory { return slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+)/m ? $1 : die "no VmHWM" }
+ask($many, q{SELECT count(tp_encrypt('x', '', 'tenant ' || n)) FROM generate_series(1, 150) n});
+my $before = most_memory();
+one('SELECT tp_rotate_dek()');
+ask($many, q{SELECT tp_encrypt('x')});
+cmp_ok(most_memory() - $before, '<', 3072, 'a change of keys takes a session with 150 open DEKs no megabytes');
+is(ask($many, q{SELECT count(tp_decrypt(tp_encrypt('x', '', 'tenant ' || n))) FROM generate_series(1, 150) n}), '150', 'which are all still good');
+$many->quit;
+
+one(q{SELECT count(tp_create_dek('tenant ' || n)) FROM generate_series(151, 400) n});
 cmp_ok(one($pages), '>', 8, 'and large with many names');
 check_files('large');
 my @values = split /\n/, one(q{SELECT tp_encrypt('of ' || n, '', 'tenant ' || n) FROM generate_series(1, 400, 57) n});
