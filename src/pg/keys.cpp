@@ -132,7 +132,8 @@ DekVersions FirstAllowed(const std::vector<CachedDek*>& versions, envelope::Purp
 
 void internal::RereadKeys(FunctionCallInfo fcinfo) {
   Backend& backend = ThisBackend();
-  while (seen_changes != TableChanges()) {  // reading may bring further news
+  // Reading may bring further news. Not without end: what comes after the last pass is for the next call.
+  for (int pass = 0; pass < 3 && seen_changes != TableChanges(); ++pass) {
     const std::uint64_t current = TableChanges();
     CHECK_FOR_INTERRUPTS();
     FindTables(fcinfo);

@@ -166,7 +166,7 @@ void RefreshTokenKeys(FunctionCallInfo fcinfo) {
   AcceptInvalidationMessages();
   FindTokenTables(fcinfo);
   Backend& backend = ThisBackend();
-  while (TakeTokenStaleMark()) {
+  for (int pass = 0; pass < 3 && TakeTokenStaleMark(); ++pass) {  // as RereadKeys
     backend.known_keys.clear();
     FindTokenTables(fcinfo);
   }
