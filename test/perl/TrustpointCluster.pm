@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(new_cluster set_up write_pin token_folder make_token_folder softhsm_conf session ask try_sql
-  answer_and_errors begin_sql end_sql waits_for_lock pkcs11_tool softhsm_module pkcs11_spy spy_on calls_seen);
+  answer_and_errors begin_sql end_sql waits_for_lock leave_doomed_key pkcs11_tool softhsm_module pkcs11_spy spy_on calls_seen);
 
 use constant { PIN => '1234', SO_PIN => '12345678' };
 
@@ -122,6 +122,17 @@ sub waits_for_lock {
     my ($node, $pattern) = @_;
     return $node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pg_stat_activity
         WHERE query LIKE '$pattern' AND pid <> pg_backend_pid() AND wait_event_type = 'Lock')");
+}
+
+# Leaves a key in the token of that folder that is destroyed, as the token was away at the commit.
+sub leave_doomed_key {
+    my ($node, $folder, $label) = @_;
+    my $session = session($node);
+    ask($session, $_) for "SELECT tp_generate_ec_key('$label')", "BEGIN; SELECT tp_destroy_key('$label')";
+    rename("$folder/tokens", "$folder/away") or die $!;
+    ask($session, 'COMMIT');
+    rename("$folder/away", "$folder/tokens") or die $!;
+    $session->quit;
 }
 
 # Runs pkcs11-tool as the token's user; returns what it printed.

@@ -86,13 +86,7 @@ $primary->wait_for_catchup($standby);
 is(ask($open, "SELECT tpsec_decrypt('$field{1}')"), 'x', 'enabled there, read here');
 
 # A key that the primary could not destroy at the commit, as the token was away.
-my $tokens = token_folder($primary) . '/tokens';
-my $destroys = session($primary);
-ask($destroys, $_) for q{SELECT tp_generate_ec_key('doomed')}, q{BEGIN; SELECT tp_destroy_key('doomed')};
-rename($tokens, "$tokens.away") or die $!;
-ask($destroys, 'COMMIT');
-rename("$tokens.away", $tokens) or die $!;
-$destroys->quit;
+leave_doomed_key($primary, token_folder($primary), 'doomed');
 $primary->wait_for_catchup($standby);
 
 # On its own.

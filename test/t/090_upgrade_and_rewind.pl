@@ -27,16 +27,6 @@ $old->safe_psql('postgres', q{
 my $signature = $old->safe_psql('postgres', q{SELECT tp_sign('signs', 'text')});
 my $elsewhere = $old->safe_psql('other', q{SELECT tp_encrypt('elsewhere')});
 
-# Leaves in the token a key that is destroyed, which it could not be told at the commit.
-sub leave_doomed_key {
-    my ($node, $label) = @_;
-    my $session = session($node);
-    ask($session, $_) for "SELECT tp_generate_ec_key('$label')", "BEGIN; SELECT tp_destroy_key('$label')";
-    rename("$folder/tokens", "$folder/away") or die $!;
-    ask($session, 'COMMIT');
-    rename("$folder/away", "$folder/tokens") or die $!;
-    $session->quit;
-}
 sub destroyed_keys { return scalar grep { /label: +destroyed/ } split /\n/, pkcs11_tool($old, '--list-objects', '--type', 'privkey') }
 
 sub is_whole {
@@ -54,7 +44,7 @@ sub is_whole {
 
 # ---- pg_upgrade
 
-leave_doomed_key($old, 'doomed');
+leave_doomed_key($old, $folder, 'doomed');
 $old->stop;
 my $new = new_cluster('new', conf => $conf . "wal_level = replica\nwal_log_hints = on\nwal_keep_size = 320MB\nwal_retrieve_retry_interval = 100ms\nmax_wal_senders = 5\nhot_standby = on\n", token => $folder, start => 0);
 append_to_file($new->data_dir . '/pg_hba.conf', "local replication all trust\n");
@@ -85,7 +75,7 @@ $standby->promote;
 # Both go on: what the old primary does now is not to be.
 my $lost = $new->safe_psql('postgres', q{SELECT tp_rotate_dek()});
 $new->safe_psql('postgres', q{INSERT INTO secret SELECT n, tp_encrypt('lost') FROM generate_series(101, 200) n});
-leave_doomed_key($new, 'of the old history');
+leave_doomed_key($new, $folder, 'of the old history');
 my $kept = $standby->safe_psql('postgres', q{SELECT tp_rotate_dek()});
 isnt($kept, $lost, 'no key has the number of another');
 my $value = $standby->safe_psql('postgres', q{SELECT tp_encrypt('kept')});
